@@ -1,0 +1,24 @@
+//! The pure heart of Chameleon: what its words mean, without I/O and without an async runtime.
+//!
+//! * [`Key`], [`Prefix`], [`Entry`], [`Session`]: what the store holds;
+//! * [`Transaction`], [`Operation`], [`Precondition`], [`Outcome`], [`Commit`]: how it changes;
+//! * [`Snapshot`], [`Stamp`]: the whole of it at one revision, and that state's name;
+//! * [`decide()`](decide()): the rules by which transactions become commits.
+
+mod decide;
+mod entry;
+mod key;
+mod snapshot;
+mod stamp;
+mod transaction;
+
+pub use decide::{Decided, Known, decide};
+pub use entry::{Entry, MAX_VALUE_BYTES, Session, SessionBehavior, SessionId};
+pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
+pub use snapshot::{NotContiguous, Snapshot, SnapshotParts};
+pub use stamp::{Epoch, Revision, Stamp, Tag, Timestamp};
+pub use transaction::{
+    Change, Commit, CommitId, GitOrigin, Operation, Origin, Outcome, Precondition, Refusal,
+    RequestId, SessionChange, SourceMarker, SourceName, SourceUpdate, Stage, StageTime,
+    Transaction,
+};

@@ -1,0 +1,173 @@
+//! The whole store at one revision, as an immutable map.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::{
+    Change, Commit, Entry, Key, Prefix, Revision, Session, SessionChange, SessionId, Stamp,
+};
+
+/// All entries and live sessions at one [`Stamp`].
+///
+/// Cloning is cheap, and two snapshots share what they have in common, so each commit yields a new
+/// one while readers keep the old.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    stamp: Stamp,
+    floor: Revision,
+    entries: OrdMap<Key, Arc<Entry>>,
+    tombstones: OrdMap<Key, Revision>,
+    sessions: OrdMap<SessionId, Arc<Session>>,
+}
+
+/// The parts of a [`Snapshot`], as a store loads them.
+#[derive(Debug, Default)]
+pub struct SnapshotParts {
+    /// The state's name.
+    pub stamp: Stamp,
+    /// The revision below which deletions are forgotten.
+    pub floor: Revision,
+    /// All entries.
+    pub entries: Vec<Entry>,
+    /// Deleted keys with the revision of their deletion, above the floor.
+    pub tombstones: Vec<(Key, Revision)>,
+    /// All live sessions.
+    pub sessions: Vec<Session>,
+}
+
+impl Snapshot {
+    /// The state's name.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The revision below which deletions are forgotten.
+    pub fn floor(&self) -> Revision {
+        self.floor
+    }
+
+    /// The entry of `key`.
+    pub fn get(&self, key: &str) -> Option<&Arc<Entry>> {
+        self.entries.get(key)
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Says whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries whose keys begin with `prefix`, in bytewise order.
+    pub fn under<'a>(&'a self, prefix: &'a Prefix) -> impl Iterator<Item = &'a Arc<Entry>> {
+        from(&self.entries, prefix).map(|(_, entry)| entry)
+    }
+
+    /// The live session of that id.
+    pub fn session(&self, id: SessionId) -> Option<&Arc<Session>> {
+        self.sessions.get(&id)
+    }
+
+    /// All live sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.sessions.values()
+    }
+
+    /// The revision that last changed `key`, its deletion included; the floor if none is known.
+    ///
+    /// It never falls from one snapshot of a lineage to a later one.
+    pub fn index_of(&self, key: &str) -> Revision {
+        self.get(key)
+            .map(|entry| entry.modify_revision)
+            .or_else(|| self.tombstones.get(key).copied())
+            .unwrap_or(self.floor)
+    }
+
+    /// The revision that last changed anything under `prefix`, as [`index_of`](Self::index_of).
+    pub fn index_under(&self, prefix: &Prefix) -> Revision {
+        let newest = self.under(prefix).map(|entry| entry.modify_revision).max();
+        let deleted = from(&self.tombstones, prefix)
+            .map(|(_, revision)| *revision)
+            .max();
+        newest.max(deleted).unwrap_or_default().max(self.floor)
+    }
+
+    /// The state that `commit` leads to.
+    ///
+    /// # Errors
+    /// The commit is not the next one of this lineage; nothing is lost, read the store again.
+    pub fn apply(&self, commit: &Commit) -> Result<Self, NotContiguous> {
+        let next = (self.stamp.epoch, self.stamp.revision.next());
+        if (commit.stamp.epoch, commit.stamp.revision) != next {
+            return Err(NotContiguous {
+                held: self.stamp,
+                got: commit.stamp,
+            });
+        }
+        let mut state = self.clone();
+        state.stamp = commit.stamp;
+        for change in &commit.changes {
+            match change {
+                Change::Put(entry) => {
+                    state.tombstones.remove(&entry.key);
+                    state.entries.insert(entry.key.clone(), Arc::clone(entry));
+                }
+                Change::Delete(key) => {
+                    state.entries.remove(key);
+                    state.tombstones.insert(key.clone(), commit.stamp.revision);
+                }
+            }
+        }
+        for change in &commit.sessions {
+            match change {
+                SessionChange::Opened(session) => {
+                    state.sessions.insert(session.id, Arc::clone(session));
+                }
+                SessionChange::Ended(id) => {
+                    state.sessions.remove(id);
+                }
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// A commit that does not follow the held state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the commit {got} does not follow the held state {held}")]
+pub struct NotContiguous {
+    /// The state that was held.
+    pub held: Stamp,
+    /// The commit that came.
+    pub got: Stamp,
+}
+
+impl From<SnapshotParts> for Snapshot {
+    fn from(parts: SnapshotParts) -> Self {
+        Self {
+            stamp: parts.stamp,
+            floor: parts.floor,
+            entries: (parts.entries.into_iter())
+                .map(|entry| (entry.key.clone(), Arc::new(entry)))
+                .collect(),
+            tombstones: parts.tombstones.into_iter().collect(),
+            sessions: (parts.sessions.into_iter())
+                .map(|session| (session.id, Arc::new(session)))
+                .collect(),
+        }
+    }
+}
+
+fn from<'a, V: Clone>(
+    map: &'a OrdMap<Key, V>,
+    prefix: &'a Prefix,
+) -> impl Iterator<Item = (&'a Key, &'a V)> {
+    let start = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+    map.range::<_, str>(start)
+        .take_while(|(key, _)| prefix.covers(key))
+}
