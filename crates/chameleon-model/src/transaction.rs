@@ -334,8 +334,8 @@ pub enum Refusal {
     /// Another sync has moved the source meanwhile.
     #[error(
         "source `{source_name}` is at commit {}, not at {}; read it again and retry",
-        or_none(actual),
-        or_none(expected)
+        or_none(.actual.as_ref()),
+        or_none(.expected.as_ref())
     )]
     MarkerMoved {
         /// Which source.
@@ -364,8 +364,8 @@ fn found(revision: Option<Revision>) -> String {
     )
 }
 
-fn or_none(commit: &Option<CommitId>) -> &str {
-    commit.as_ref().map_or("none", |commit| &commit.0)
+fn or_none(commit: Option<&CommitId>) -> &str {
+    commit.map_or("none", |commit| &commit.0)
 }
 
 impl fmt::Debug for Operation {
