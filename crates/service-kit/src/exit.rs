@@ -1,0 +1,66 @@
+//! How a process ends, and how an orchestrator asks whether it is well.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::http_client::{self, HttpClientSettings};
+
+/// Time for a health check as a whole.
+const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Turns the result of a process into its exit code: 0, or 1 after one line on stderr.
+///
+/// The line is `error: ` and the error with all its causes.
+pub fn main_exit(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", error_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn error_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    format!("error: {}", lines.join(" "))
+}
+
+/// Succeeds if a GET of `url` answers 2xx within 2 s: the work of every `healthcheck` sub-command.
+///
+/// # Errors
+/// If nobody answers in time, or the answer is another status; the error carries its first line.
+pub async fn healthcheck(url: &str) -> anyhow::Result<()> {
+    let client = http_client::new(&HttpClientSettings {
+        user_agent: concat!("chameleon-healthcheck/", env!("CARGO_PKG_VERSION")).to_owned(),
+        connect_timeout: HEALTHCHECK_LIMIT,
+        timeout: HEALTHCHECK_LIMIT,
+    })?;
+    let response = client
+        .get(url)
+        .send()
+        .await
+        .map_err(reqwest::Error::without_url)
+        .with_context(|| format!("check `{url}`"))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let body = response.text().await.unwrap_or_default();
+    let first_line = body.lines().next().unwrap_or_default();
+    bail!("`{url}` answered {status}: {first_line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_with_causes_is_one_line() {
+        let error = anyhow::anyhow!("first\n  second").context("load vendors");
+        assert_eq!(error_line(&error), "error: load vendors: first second");
+    }
+}

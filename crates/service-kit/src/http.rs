@@ -1,0 +1,138 @@
+//! Serving an axum router as part of a process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::{Backoff, Lifecycle};
+
+/// Bounds of one HTTP listener. Bodies and times of handlers are bounded by their routers.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// Connections at a time; more wait unaccepted, without using memory of the process.
+    pub connections: usize,
+    /// Time for a request's head to arrive whole, from the end of the answer before. An idle
+    /// connection is closed after it.
+    pub head_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    /// 10,000 connections, 60 s.
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            head_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Serves `router` over HTTP/1.1 on `listener`, as the task `name` of `lifecycle`.
+///
+/// Handlers find the other end's address as [`ConnectInfo<SocketAddr>`]. At the shutdown the port
+/// is closed first, requests that are being answered are finished, idle connections are closed. A
+/// handler that waits or streams has to end by [`Lifecycle::soft`]; else it is cut off after the
+/// grace.
+pub fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    lifecycle: &Lifecycle,
+) {
+    let soft = lifecycle.soft();
+    lifecycle.own(name, async move {
+        run(name, listener, router, limits, soft).await;
+        Ok(())
+    });
+}
+
+async fn run(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    limits: HttpLimits,
+    soft: CancellationToken,
+) {
+    let free = Arc::new(Semaphore::new(limits.connections));
+    // Dropped with this future, so a hard stop ends the connections too.
+    let mut connections = JoinSet::new();
+    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = soft.run_until_cancelled(async {
+            let permit = Arc::clone(&free)
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            (permit, listener.accept().await)
+        });
+        match accepted.await {
+            None => break,
+            Some((permit, Ok((stream, peer)))) => {
+                backoff.reset();
+                let connection = serve_connection(
+                    stream,
+                    peer,
+                    router.clone(),
+                    limits.head_timeout,
+                    soft.clone(),
+                );
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Some((_permit, Err(error))) => {
+                // Mostly too many open files: others have to close some first.
+                tracing::warn!(listener = name, "failed to accept a connection: {error}");
+                soft.run_until_cancelled(backoff.wait()).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    head_timeout: Duration,
+    soft: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, "failed to set TCP_NODELAY: {error}");
+    }
+    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = soft.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        // The other end went away or sent nonsense, which is its affair.
+        tracing::debug!(%peer, "failed to serve a connection: {error}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The parts of the kit together, over real sockets and signals.
+
+mod http;
+mod signals;
