@@ -25,7 +25,7 @@ pub struct Invalid {
     pub reason: String,
 }
 
-fn invalid(field: &'static str, reason: impl ToString) -> Invalid {
+fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Invalid {
     Invalid {
         field,
         reason: reason.to_string(),
