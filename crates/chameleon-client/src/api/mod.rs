@@ -1,0 +1,314 @@
+//! The server's API: reading, watching and changing what it holds.
+
+mod error;
+mod servers;
+mod state;
+mod token;
+mod types;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chameleon_model::{Operation, RequestId, Revision, Stamp, Transaction};
+use chameleon_proto::{commit_requests, v1};
+use uuid::Uuid;
+
+use error::Failure;
+use servers::Servers;
+use state::{Assembly, Broken, Mirror};
+
+pub use error::ApiError;
+pub use state::Update;
+pub use token::Token;
+pub use types::{
+    CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity,
+    Instance, KeyChange, Selection, ServerStatus, Source, State, SyncReport,
+};
+pub use watch::Watch;
+pub(crate) use watch::WatchEvent;
+
+/// A commit may carry 64 MiB, so it gets more time than other calls.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How to reach the servers.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Their gRPC addresses, for example `http://config-1:8502`; tried in turn.
+    pub servers: Vec<String>,
+    /// The access token; a server on loopback may do without.
+    pub token: Option<Token>,
+    /// The limit of one call over all its tries. A commit has at least a minute.
+    pub call_timeout: Duration,
+    /// The limit for opening one connection.
+    pub connect_timeout: Duration,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            token: None,
+            call_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Calls a method that has one message each way.
+macro_rules! unary {
+    ($api:ident, $method:ident($message:expr)) => {
+        $api.servers
+            .call(None, $message, |mut attempt, message| async move {
+                let request = attempt.request(message);
+                let server = attempt.server;
+                match attempt.client.$method(request).await {
+                    Ok(response) => Ok(Answer {
+                        message: response.into_inner(),
+                        server,
+                    }),
+                    Err(status) => Err(Failure::of(status, &server)),
+                }
+            })
+    };
+}
+/// A client of the config servers. Cloning shares the connections.
+///
+/// A call asks the server that answered last, then the others in turn; servers that are not there
+/// are tried a few times with growing pauses. Cancelling a call is safe: a commit may or may not
+/// have been applied then, which a retry under the same request id finds out.
+///
+/// ```no_run
+/// use chameleon_client::{Api, ApiSettings, Selection};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let api = Api::connect(ApiSettings {
+///     servers: vec!["http://127.0.0.1:8502".into()],
+///     ..ApiSettings::default()
+/// })?;
+/// let state = api.read(&Selection::all(), None).await?;
+/// println!("{} entries at revision {}", state.entries.len(), state.stamp.revision);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Api {
+    servers: Arc<Servers>,
+}
+
+impl Api {
+    /// Checks the settings; connections are made when they are needed.
+    pub fn connect(settings: ApiSettings) -> Result<Self, ApiError> {
+        let servers = Arc::new(Servers::new(settings)?);
+        Ok(Self { servers })
+    }
+
+    /// The selected entries, at the newest revision or at an older one.
+    pub async fn read(
+        &self,
+        selection: &Selection,
+        revision: Option<Revision>,
+    ) -> Result<State, ApiError> {
+        let message = v1::ReadRequest {
+            keys: selection.keys.iter().map(ToString::to_string).collect(),
+            prefixes: (selection.prefixes.iter())
+                .map(ToString::to_string)
+                .collect(),
+            revision: revision.map_or(0, |revision| revision.0),
+        };
+        self.servers
+            .call(None, message, |mut attempt, message| async move {
+                let request = attempt.request(message);
+                let server = attempt.server;
+                let response = attempt.client.read(request).await;
+                let chunks = response.map_err(|status| Failure::of(status, &server))?;
+                collect(chunks.into_inner(), &server).await
+            })
+            .await
+    }
+
+    /// Applies a transaction whole or not at all.
+    ///
+    /// A transaction without a request id is given one, and a lost connection is answered by
+    /// sending it again under the same id, so that it is applied once.
+    ///
+    /// # Errors
+    /// A transaction that the server refuses is no error but [`CommitOutcome::Refused`].
+    pub async fn commit(&self, mut transaction: Transaction) -> Result<CommitOutcome, ApiError> {
+        let is_session =
+            |op: &Operation| matches!(op, Operation::OpenSession(_) | Operation::EndSession(_));
+        if transaction.operations.iter().any(is_session) {
+            let reason = "sessions are opened and ended through the Consul dialect only";
+            return Err(ApiError::Invalid(reason.to_owned()));
+        }
+        transaction
+            .request_id
+            .get_or_insert_with(|| RequestId(Uuid::new_v4()));
+        let requests = commit_requests(transaction);
+        self.servers
+            .call(
+                Some(COMMIT_TIMEOUT),
+                requests,
+                |mut attempt, requests| async move {
+                    let request = attempt.request(futures::stream::iter(requests));
+                    let server = attempt.server;
+                    let response = attempt.client.commit(request).await;
+                    let response = response.map_err(|status| Failure::of(status, &server))?;
+                    commit_outcome(response.into_inner(), server).map_err(Failure::Final)
+                },
+            )
+            .await
+    }
+
+    /// Past commits, newest first.
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<CommitRecord>, ApiError> {
+        let message = v1::HistoryRequest::from(query);
+        let answer = unary!(self, history(message)).await?;
+        answer.convert(|history| history.commits.into_iter().map(TryFrom::try_from).collect())
+    }
+
+    /// What differs under `prefix` between two revisions; `to` is the newest if `None`.
+    pub async fn diff(
+        &self,
+        from: Revision,
+        to: Option<Revision>,
+        prefix: &str,
+    ) -> Result<Difference, ApiError> {
+        let message = v1::DiffRequest {
+            from: from.0,
+            to: to.map_or(0, |revision| revision.0),
+            prefix: prefix.to_owned(),
+        };
+        let answer = unary!(self, diff(message)).await?;
+        answer.convert(Difference::try_from)
+    }
+
+    /// The running instances of a service in a profile, or of all.
+    pub async fn fleet(
+        &self,
+        service: Option<&str>,
+        profile: Option<&str>,
+    ) -> Result<Fleet, ApiError> {
+        let message = v1::FleetRequest {
+            service: service.unwrap_or_default().to_owned(),
+            profile: profile.unwrap_or_default().to_owned(),
+        };
+        let answer = unary!(self, fleet(message)).await?;
+        Ok(answer.message.into())
+    }
+
+    /// The git sources with their applied commits.
+    pub async fn sources(&self) -> Result<Vec<Source>, ApiError> {
+        let answer = unary!(self, sources(v1::SourcesRequest {})).await?;
+        Ok(answer.message.sources.into_iter().map(Into::into).collect())
+    }
+
+    /// Tells the server what became of a source's newest commit, for people to read.
+    pub async fn report_sync(&self, report: SyncReport) -> Result<(), ApiError> {
+        let message = v1::ReportSyncRequest {
+            report: Some(report.into()),
+        };
+        unary!(self, report_sync(message)).await?;
+        Ok(())
+    }
+
+    /// How the server is that answers first.
+    pub async fn status(&self) -> Result<ServerStatus, ApiError> {
+        let answer = unary!(self, status(v1::StatusRequest {})).await?;
+        Ok(answer.message.into())
+    }
+
+    /// Watches the selected keys; `last` is a state that the caller holds and wants the changes of.
+    ///
+    /// Nothing is sent before the first [`Watch::next`].
+    pub fn watch(
+        &self,
+        selection: &Selection,
+        last: Option<Stamp>,
+        identity: Option<Identity>,
+    ) -> Watch {
+        Watch::new(Arc::clone(&self.servers), selection, last, identity)
+    }
+}
+
+/// A message, and the server that sent it.
+struct Answer<M> {
+    message: M,
+    server: String,
+}
+
+impl<M> Answer<M> {
+    fn convert<T>(
+        self,
+        convert: impl FnOnce(M) -> Result<T, chameleon_proto::Invalid>,
+    ) -> Result<T, ApiError> {
+        convert(self.message).map_err(|invalid| ApiError::Protocol {
+            server: self.server,
+            reason: invalid.to_string(),
+        })
+    }
+}
+
+fn commit_outcome(response: v1::CommitResponse, server: String) -> Result<CommitOutcome, ApiError> {
+    use v1::commit_response::Outcome;
+    match response.outcome {
+        Some(Outcome::Committed(stamp)) => Ok(CommitOutcome::Committed(stamp.into())),
+        Some(Outcome::Unchanged(stamp)) => Ok(CommitOutcome::Unchanged(stamp.into())),
+        Some(Outcome::Refused(refused)) => Ok(CommitOutcome::Refused {
+            reasons: refused.reasons,
+            conflict: refused.conflict,
+        }),
+        None => Err(ApiError::Protocol {
+            server,
+            reason: "the answer to a commit has no outcome".to_owned(),
+        }),
+    }
+}
+
+/// Reads the chunks of one complete state.
+async fn collect(mut chunks: tonic::Streaming<v1::State>, server: &str) -> Result<State, Failure> {
+    let broken = |broken: Broken| Failure::broken(&broken, server);
+    let mut assembly = Assembly::default();
+    let mut whole = None;
+    while let Some(chunk) =
+        (chunks.message().await).map_err(|status| Failure::of(status, server))?
+    {
+        whole = assembly.push(chunk).map_err(broken)?;
+    }
+    if let Some(stamp) = assembly.unfinished() {
+        return Err(broken(Broken::Partial(stamp)));
+    }
+    let update = whole.ok_or_else(|| broken(Broken::Empty))?;
+    let mut mirror = Mirror::default();
+    mirror.accept(&update).map_err(broken)?;
+    Ok(State {
+        stamp: update.stamp,
+        entries: mirror.entries().values().cloned().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    #[test]
+    fn calls_may_move_between_threads() {
+        let api = Api::connect(ApiSettings {
+            servers: vec!["127.0.0.1:1".into()],
+            ..ApiSettings::default()
+        })
+        .unwrap();
+        is_send(&api.read(&Selection::all(), None));
+        is_send(&api.commit(Transaction::default()));
+        is_send(&api.history(HistoryQuery::default()));
+        is_send(&api.diff(Revision(1), None, ""));
+        is_send(&api.fleet(None, None));
+        is_send(&api.sources());
+        is_send(&api.status());
+        let mut watch = api.watch(&Selection::all(), None, None);
+        is_send(&watch.next());
+        is_send(&watch.into_stream());
+    }
+}

@@ -1,0 +1,422 @@
+//! What the calls take and answer, in the model's words.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chameleon_model::{
+    CommitId, Entry, Key, Origin, Prefix, Revision, SourceName, Stamp, Timestamp,
+};
+use chameleon_proto::{Invalid, v1};
+
+use super::state::parse_key;
+
+/// Which keys are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These keys.
+    pub keys: Vec<Key>,
+    /// All keys under these prefixes.
+    pub prefixes: Vec<Prefix>,
+}
+
+impl Selection {
+    /// Selects one key.
+    pub fn key(key: Key) -> Self {
+        Self {
+            keys: vec![key],
+            prefixes: Vec::new(),
+        }
+    }
+
+    /// Selects all keys under a prefix.
+    pub fn prefix(prefix: Prefix) -> Self {
+        Self {
+            keys: Vec::new(),
+            prefixes: vec![prefix],
+        }
+    }
+
+    /// Selects everything.
+    pub fn all() -> Self {
+        Self::prefix(Prefix::all())
+    }
+}
+
+/// The selected entries at one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The state's name.
+    pub stamp: Stamp,
+    /// The entries, in the order of their keys.
+    pub entries: Vec<Entry>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It was applied and led to this state.
+    Committed(Stamp),
+    /// Everything was already so; this is the state that was found.
+    Unchanged(Stamp),
+    /// Nothing was applied.
+    Refused {
+        /// All reasons, in words for people.
+        reasons: Vec<String>,
+        /// True if somebody else came first: read again, and try again on the newest state.
+        conflict: bool,
+    },
+}
+
+/// Which past commits are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Only those that changed this key.
+    pub key: Option<Key>,
+    /// Only those that changed a key under this prefix.
+    pub prefix: Option<Prefix>,
+    /// Only those before this revision.
+    pub before: Option<Revision>,
+    /// At most so many; `None` for the server's default.
+    pub limit: Option<u32>,
+}
+
+/// One past commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRecord {
+    /// The state that it led to.
+    pub stamp: Stamp,
+    /// When it was stored, by the database's or the server's clock.
+    pub at: Timestamp,
+    /// Who changed something, and on what grounds.
+    pub origin: Origin,
+    /// The git source whose new state it was.
+    pub source: Option<SourceName>,
+    /// The keys that it changed.
+    pub changes: Vec<KeyChange>,
+    /// How it reached the instances; kept for the newest revisions only.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// What a commit did to one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// Which key.
+    pub key: Key,
+    /// True if the commit deleted it.
+    pub deleted: bool,
+}
+
+/// How one commit reached one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The instance's service.
+    pub service: String,
+    /// The instance's profile.
+    pub profile: String,
+    /// The instance's name.
+    pub instance: String,
+    /// From storing to delivery.
+    pub delivered: Duration,
+    /// From delivery to the instance's verdict.
+    pub applied: Duration,
+    /// Why the instance rejected it.
+    pub rejected: Option<String>,
+}
+
+/// What differs between two revisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The earlier state.
+    pub from: Stamp,
+    /// The later state.
+    pub to: Stamp,
+    /// The keys that differ, in order.
+    pub entries: Vec<EntryDiff>,
+}
+
+/// One key's value at two revisions.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EntryDiff {
+    /// Which key.
+    pub key: Key,
+    /// Its earlier value; `None` if it did not exist.
+    pub before: Option<Bytes>,
+    /// Its later value; `None` if it does not exist any more.
+    pub after: Option<Bytes>,
+}
+
+impl std::fmt::Debug for EntryDiff {
+    /// Leaves the values out: they may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = |value: &Option<Bytes>| value.as_ref().map(Bytes::len);
+        f.debug_struct("EntryDiff")
+            .field("key", &self.key)
+            .field("before_bytes", &bytes(&self.before))
+            .field("after_bytes", &bytes(&self.after))
+            .finish()
+    }
+}
+
+/// Who watches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The service's name.
+    pub service: String,
+    /// The profile that it runs in.
+    pub profile: String,
+    /// The instance's name, unlike that of any other running instance.
+    pub instance: String,
+    /// The service's version; may be empty.
+    pub version: String,
+    /// The host; may be empty.
+    pub host: String,
+    /// The prefix of its documents; may be empty.
+    pub prefix: String,
+}
+
+/// All running instances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// The instances.
+    pub instances: Vec<Instance>,
+    /// The newest state of the store.
+    pub head: Stamp,
+}
+
+/// One running client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Who it is.
+    pub identity: Identity,
+    /// The newest state that it has applied.
+    pub applied: Option<Stamp>,
+    /// The newest state that it was sent.
+    pub sent: Option<Stamp>,
+    /// Why it rejected the newest state, if it did.
+    pub rejected: Option<String>,
+    /// How long its stream has been open.
+    pub connected: Duration,
+    /// True if it has applied the newest state of what it watches.
+    pub current: bool,
+}
+
+/// A git source as the server knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// The applied commit; `None` before the first.
+    pub commit: Option<CommitId>,
+    /// The state that the commit led to.
+    pub stamp: Option<Stamp>,
+    /// When it was applied.
+    pub at: Option<Timestamp>,
+    /// The profiles that the source declares.
+    pub profiles: Vec<String>,
+    /// git-sync's newest report, if this server has one.
+    pub report: Option<SyncReport>,
+}
+
+/// What became of a source's newest commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Which source.
+    pub source: SourceName,
+    /// Its newest commit.
+    pub commit: CommitId,
+    /// False if it was rejected.
+    pub accepted: bool,
+    /// File, line and reason of every fault of a rejected commit.
+    pub faults: Vec<String>,
+    /// When git-sync judged it, by its own clock.
+    pub at: Timestamp,
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// Its version.
+    pub version: String,
+    /// The newest state that it serves.
+    pub head: Stamp,
+    /// How many entries that state has.
+    pub entries: u64,
+    /// How many watches it serves.
+    pub watches: u64,
+    /// False while its database is away; reads and watches go on.
+    pub store_available: bool,
+    /// How long ago the database last answered.
+    pub store_age: Duration,
+    /// The store's kind: `postgres` or `sqlite`.
+    pub store: String,
+}
+
+impl From<Identity> for v1::Identity {
+    fn from(identity: Identity) -> Self {
+        Self {
+            service: identity.service,
+            profile: identity.profile,
+            instance: identity.instance,
+            version: identity.version,
+            host: identity.host,
+            prefix: identity.prefix,
+        }
+    }
+}
+
+impl From<v1::Identity> for Identity {
+    fn from(identity: v1::Identity) -> Self {
+        Self {
+            service: identity.service,
+            profile: identity.profile,
+            instance: identity.instance,
+            version: identity.version,
+            host: identity.host,
+            prefix: identity.prefix,
+        }
+    }
+}
+
+impl From<HistoryQuery> for v1::HistoryRequest {
+    fn from(query: HistoryQuery) -> Self {
+        Self {
+            key: query.key.map(|key| key.to_string()).unwrap_or_default(),
+            prefix: (query.prefix)
+                .map(|prefix| prefix.to_string())
+                .unwrap_or_default(),
+            before: query.before.map_or(0, |revision| revision.0),
+            limit: query.limit.unwrap_or(0),
+        }
+    }
+}
+
+impl TryFrom<v1::Commit> for CommitRecord {
+    type Error = Invalid;
+
+    fn try_from(commit: v1::Commit) -> Result<Self, Invalid> {
+        let changes = commit.changes.into_iter().map(|change| {
+            Ok(KeyChange {
+                key: parse_key("commit.changes.key", &change.key)?,
+                deleted: change.deleted,
+            })
+        });
+        Ok(Self {
+            stamp: commit.stamp.unwrap_or_default().into(),
+            at: Timestamp(commit.at_us),
+            origin: commit.origin.unwrap_or_default().try_into()?,
+            source: text(commit.source).map(|name| name.as_str().into()),
+            changes: changes.collect::<Result<_, Invalid>>()?,
+            deliveries: commit.deliveries.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<v1::Delivery> for Delivery {
+    fn from(delivery: v1::Delivery) -> Self {
+        Self {
+            service: delivery.service,
+            profile: delivery.profile,
+            instance: delivery.instance,
+            delivered: Duration::from_micros(delivery.delivered_us),
+            applied: Duration::from_micros(delivery.applied_us),
+            rejected: text(delivery.rejected),
+        }
+    }
+}
+
+impl TryFrom<v1::DiffResponse> for Difference {
+    type Error = Invalid;
+
+    fn try_from(response: v1::DiffResponse) -> Result<Self, Invalid> {
+        let entries = response.entries.into_iter().map(|entry| {
+            Ok(EntryDiff {
+                key: parse_key("diff.entries.key", &entry.key)?,
+                before: entry.before,
+                after: entry.after,
+            })
+        });
+        Ok(Self {
+            from: response.from.unwrap_or_default().into(),
+            to: response.to.unwrap_or_default().into(),
+            entries: entries.collect::<Result<_, Invalid>>()?,
+        })
+    }
+}
+
+impl From<v1::FleetResponse> for Fleet {
+    fn from(response: v1::FleetResponse) -> Self {
+        Self {
+            instances: response.instances.into_iter().map(Into::into).collect(),
+            head: response.head.unwrap_or_default().into(),
+        }
+    }
+}
+
+impl From<v1::Instance> for Instance {
+    fn from(instance: v1::Instance) -> Self {
+        Self {
+            identity: instance.identity.unwrap_or_default().into(),
+            applied: instance.applied.map(Into::into),
+            sent: instance.sent.map(Into::into),
+            rejected: text(instance.rejected),
+            connected: Duration::from_millis(instance.connected_ms),
+            current: instance.current,
+        }
+    }
+}
+
+impl From<v1::Source> for Source {
+    fn from(source: v1::Source) -> Self {
+        Self {
+            name: source.name.as_str().into(),
+            commit: text(source.commit).map(|id| id.as_str().into()),
+            stamp: source.stamp.map(Into::into),
+            at: (source.at_us != 0).then_some(Timestamp(source.at_us)),
+            profiles: source.profiles,
+            report: source.report.map(Into::into),
+        }
+    }
+}
+
+impl From<v1::SyncReport> for SyncReport {
+    fn from(report: v1::SyncReport) -> Self {
+        Self {
+            source: report.source.as_str().into(),
+            commit: report.commit.as_str().into(),
+            accepted: report.accepted,
+            faults: report.faults,
+            at: Timestamp(report.at_us),
+        }
+    }
+}
+
+impl From<SyncReport> for v1::SyncReport {
+    fn from(report: SyncReport) -> Self {
+        Self {
+            source: report.source.to_string(),
+            commit: report.commit.to_string(),
+            accepted: report.accepted,
+            faults: report.faults,
+            at_us: report.at.0,
+        }
+    }
+}
+
+impl From<v1::StatusResponse> for ServerStatus {
+    fn from(status: v1::StatusResponse) -> Self {
+        Self {
+            version: status.version,
+            head: status.head.unwrap_or_default().into(),
+            entries: status.entries,
+            watches: status.watches,
+            store_available: status.store_available,
+            store_age: Duration::from_millis(status.store_age_ms),
+            store: status.store,
+        }
+    }
+}
+
+/// Empty on the wire is absent here.
+fn text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
