@@ -82,7 +82,9 @@ impl Drop for TestDatabase {
                 .build();
             let Ok(runtime) = runtime else { return };
             // Best effort: the server is thrown away after the tests.
-            let _ = runtime.block_on(tokio::time::timeout(DROP_LIMIT, run(&server, statement)));
+            let _ = runtime.block_on(async {
+                tokio::time::timeout(DROP_LIMIT, run(&server, statement)).await
+            });
         });
         let _ = dropping.join();
     }

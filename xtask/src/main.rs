@@ -1,0 +1,55 @@
+//! `cargo xtask`: the project's own commands, with nothing to install but cargo.
+
+mod lint;
+mod postgres;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a Postgres and run all tests
+    Test(test::Args),
+    /// Bring a Postgres for tests run by hand, until Ctrl-C
+    Postgres(postgres::Args),
+    /// Check formatting, clippy, the rules of `tidy`, and licences and bans if cargo-deny is there
+    Lint,
+    /// Check what no other tool knows: the crates' edges, the documented dependencies
+    Tidy,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test(args) => test::run(&args).await,
+        Command::Postgres(args) => postgres::run(&args).await,
+        Command::Lint => lint::run(),
+        Command::Tidy => tidy::run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
