@@ -58,7 +58,14 @@ fn deny() -> anyhow::Result<()> {
         eprintln!("lint: deny: left out, because cargo-deny is not installed");
         return Ok(());
     }
-    pass(shell::cargo().args(["deny", "--all-features", "check", "bans", "licenses"]))
+    pass(shell::cargo().args([
+        "deny",
+        "--all-features",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 fn pass(command: &mut Command) -> anyhow::Result<()> {

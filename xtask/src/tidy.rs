@@ -6,7 +6,7 @@ mod metadata;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::shell;
 use metadata::Metadata;
@@ -19,6 +19,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
     match complaints.len() {
         0 => Ok(ExitCode::SUCCESS),
+        1 => bail!("1 thing to tidy up"),
         count => bail!("{count} things to tidy up"),
     }
 }
@@ -26,15 +27,20 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 /// Everything that is not as it should be, each in a line that says where.
 pub(crate) fn complaints() -> anyhow::Result<Vec<String>> {
     let metadata = Metadata::load()?;
-    let mut complaints = edges::check(&metadata, &read(edges::PAGE)?);
-    complaints.extend(documents::dependencies(
-        &metadata,
-        &read(documents::DEPENDENCIES)?,
-    ));
-    complaints.extend(documents::test_command(&read(documents::README)?));
-    Ok(complaints)
+    Ok([
+        about(edges::PAGE, |page| edges::check(&metadata, page)),
+        about(documents::DEPENDENCIES, |page| {
+            documents::dependencies(&metadata, page)
+        }),
+        about(documents::README, documents::test_command),
+    ]
+    .concat())
 }
 
-fn read(page: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(shell::root().join(page)).with_context(|| format!("read `{page}`"))
+/// What `check` says about a page; a page that cannot be read is a complaint of its own.
+fn about(page: &str, check: impl FnOnce(&str) -> Vec<String>) -> Vec<String> {
+    match std::fs::read_to_string(shell::root().join(page)) {
+        Ok(text) => check(&text),
+        Err(error) => vec![format!("{page}: cannot be read: {error}")],
+    }
 }
