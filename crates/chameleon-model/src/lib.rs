@@ -5,7 +5,9 @@
 //! * [`Snapshot`], [`Stamp`]: the whole of it at one revision, and that state's name;
 //! * [`decide()`](decide()): the rules by which transactions become commits.
 
+pub mod check;
 mod decide;
+pub mod document;
 mod entry;
 mod key;
 mod snapshot;

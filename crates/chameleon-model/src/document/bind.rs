@@ -47,17 +47,15 @@ impl Resolved {
         let path: Path = path
             .parse()
             .map_err(|error: PathError| self.fault(Path::root(), error.to_string()))?;
-        match self.descend(&path) {
-            Some((value, marks, spelled)) => self.decode(value, marks, &spelled),
-            None => {
-                let around = self.provenance.marks.nearest(&path).value;
-                let marks = Marks {
-                    children: Children::Map(BTreeMap::new()),
-                    ..Marks::scalar(around)
-                };
-                self.decode(&Value::Object(Map::new()), &marks, &path)
-            }
+        if let Some((value, marks, spelled)) = self.descend(&path) {
+            return self.decode(value, marks, &spelled);
         }
+        let around = self.provenance.marks.nearest(&path).value;
+        let marks = Marks {
+            children: Children::Map(BTreeMap::new()),
+            ..Marks::scalar(around)
+        };
+        self.decode(&Value::Object(Map::new()), &marks, &path)
     }
 
     fn decode<T: DeserializeOwned>(

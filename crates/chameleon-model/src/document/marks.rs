@@ -89,11 +89,15 @@ impl Marks {
         self.layer = layer;
         match &mut self.children {
             Children::None => {}
-            Children::Map(children) => children
-                .values_mut()
-                .for_each(|child| child.set_layer(layer)),
+            Children::Map(children) => {
+                for child in children.values_mut() {
+                    child.set_layer(layer);
+                }
+            }
             Children::List(children) => {
-                children.iter_mut().for_each(|child| child.set_layer(layer))
+                for child in children {
+                    child.set_layer(layer);
+                }
             }
         }
     }

@@ -199,7 +199,7 @@ fn walk(
                     *scalar = value;
                 }
                 Err(found) => {
-                    reasons.extend(found.into_iter().map(|reason| (path.clone(), reason)))
+                    reasons.extend(found.into_iter().map(|reason| (path.clone(), reason)));
                 }
             }
         }

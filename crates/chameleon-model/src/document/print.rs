@@ -102,7 +102,7 @@ fn quoted(text: &str) -> String {
                 '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
             )
         {
-            quoted.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            quoted.extend(format!("\\u{:04x}", u32::from(letter)).chars());
         } else {
             quoted.push(letter);
         }

@@ -7,7 +7,7 @@ mod sum;
 use super::fault::Fault;
 use super::name::canonical;
 use super::path::Path;
-use super::placeholder::{Defaulted, Resolved};
+use super::placeholder::Defaulted;
 use super::yaml::Document;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::Value;
@@ -88,14 +88,9 @@ impl Schema {
     /// Returns everything in which the document differs from the schema.
     ///
     /// What is wrong exactly at a placeholder without default passes: nobody knows its value yet.
+    /// No fault shows a value whose name says that it is secret.
     pub fn check(&self, defaulted: &Defaulted) -> Vec<Fault> {
-        self.check_resolved(&defaulted.document)
-    }
-
-    /// Returns everything in which a document with all placeholders filled differs from the schema.
-    ///
-    /// Values never are part of a fault where their name says that they are secret.
-    pub fn check_resolved(&self, document: &Resolved) -> Vec<Fault> {
+        let document = &defaulted.document;
         let instance = unspelled(document.value());
         if self.validator.is_valid(&instance) {
             return Vec::new();

@@ -5,6 +5,7 @@
 //! refused. No reader of a file that passed here sees anything else in it.
 
 mod builder;
+mod parts;
 
 use super::fault::{Fault, Position};
 use super::marks::Marks;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
 /// How deep mappings and lists may stand inside each other, aliases followed.
 pub const MAX_DEPTH: usize = 64;
-/// How many values all aliases of a document may add together.
+/// How many values all aliases of a document may add together; a long text counts as one more for
+/// each 64 bytes.
 pub const MAX_ALIASED_NODES: usize = 10_000;
 
 /// One YAML file, read strictly: a tree of values whose top is a mapping, and where they stand.

@@ -96,7 +96,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Array(items) => visitor.visit_seq(Items {
-                items: items.iter(),
+                rest: items.iter(),
                 marks: self.marks,
                 index: 0,
             }),
@@ -217,7 +217,7 @@ impl<'de> MapAccess<'de> for Fields<'de> {
 }
 
 struct Items<'de> {
-    items: std::slice::Iter<'de, Value>,
+    rest: std::slice::Iter<'de, Value>,
     marks: &'de Marks,
     index: usize,
 }
@@ -229,7 +229,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
-        let Some(value) = self.items.next() else {
+        let Some(value) = self.rest.next() else {
             return Ok(None);
         };
         let segment = Segment::Index(self.index);
@@ -241,7 +241,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
+        Some(self.rest.len())
     }
 }
 

@@ -71,8 +71,7 @@ impl Preparation<'_> {
 
     fn keyword(&mut self, keyword: &str, value: &Value, path: &mut Path) -> Value {
         match keyword {
-            "properties" => self.schemas(value, path, |this, name| this.name(name)),
-            "dependentSchemas" => self.schemas(value, path, |this, name| this.name(name)),
+            "properties" | "dependentSchemas" => self.schemas(value, path, Self::name),
             "patternProperties" => self.pattern_properties(value, path),
             "$defs" | "definitions" => self.schemas(value, path, |_, name| name.to_owned()),
             "required" => self.names(value),

@@ -234,3 +234,23 @@ fn bad_schemas_are_refused() {
         );
     }
 }
+
+#[test]
+fn schemas_that_refer_to_themselves_end() {
+    let tree = "properties: { child: { $ref: '#' }, name: { type: string } }\n";
+    let text = "name: a\nchild: { name: b, child: { name: 1 } }\n";
+    assert_eq!(
+        faults(tree, Mode::Whole, &[("x.yml", text)]),
+        ["x.yml:2:34: child.child.name: must be a text, is an integer"]
+    );
+    for looping in [
+        "$ref: '#'\n",
+        "allOf: [{ $ref: '#' }]\n",
+        "$ref: '#/$defs/a'\n$defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } }\n",
+    ] {
+        assert!(
+            faults(looping, Mode::Whole, &[("x.yml", "a: 1\n")]).is_empty(),
+            "{looping}"
+        );
+    }
+}

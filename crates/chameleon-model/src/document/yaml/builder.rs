@@ -1,5 +1,6 @@
 //! Builds the tree and its positions from the parser's events, and collects what is refused.
 
+use super::parts::{Key, Kind, Node, Open, Seen, extra_nodes};
 use super::{MAX_ALIASED_NODES, MAX_DEPTH, count};
 use crate::document::fault::{Fault, Position};
 use crate::document::marks::{Children, Marks};
@@ -20,53 +21,6 @@ pub(super) struct Builder<'a> {
     documents: usize,
     anchors: HashMap<usize, Node>,
     aliased: usize,
-}
-
-/// A finished value with its size, for the bounds on aliases.
-#[derive(Clone)]
-struct Node {
-    value: Value,
-    marks: Marks,
-    nodes: usize,
-    height: usize,
-}
-
-/// A mapping or list whose end has not been seen.
-struct Open {
-    start: Position,
-    anchor: usize,
-    nodes: usize,
-    height: usize,
-    kind: Kind,
-}
-
-enum Kind {
-    Map {
-        values: Map<String, Value>,
-        marks: BTreeMap<String, Marks>,
-        seen: HashMap<String, Seen>,
-        key: Key,
-    },
-    List {
-        values: Vec<Value>,
-        marks: Vec<Marks>,
-    },
-}
-
-struct Seen {
-    spelling: String,
-    line: u32,
-}
-
-/// What the next value of a mapping belongs to.
-enum Key {
-    Awaited,
-    Named {
-        name: String,
-        position: Position,
-    },
-    /// The name was refused: its value is read for faults and dropped.
-    Refused,
 }
 
 type Flow = ControlFlow<()>;
@@ -92,7 +46,7 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(_) => return self.start_document(position),
             Event::Alias(anchor) => return self.alias(anchor, position),
             Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(&text, style, anchor, tag.as_deref(), position)
+                self.scalar(&text, style, anchor, tag.as_deref(), position);
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map", position);
@@ -390,6 +344,7 @@ impl<'a> Builder<'a> {
                 let before = std::mem::replace(key, Key::Awaited);
                 match before {
                     Key::Named { name, position } => {
+                        open.nodes += extra_nodes(&name);
                         node.marks.key = Some(position);
                         marks.insert(name.clone(), node.marks);
                         values.insert(name, node.value);
@@ -441,17 +396,6 @@ impl<'a> Builder<'a> {
     fn fault_at(&mut self, position: Position, reason: impl Into<String>) {
         let fault = Fault::at(self.file, position, self.path(), reason);
         self.faults.push(fault);
-    }
-}
-
-impl Node {
-    fn of(value: Value, marks: Marks) -> Self {
-        Self {
-            value,
-            marks,
-            nodes: 1,
-            height: 0,
-        }
     }
 }
 

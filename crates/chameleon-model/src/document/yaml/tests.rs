@@ -62,7 +62,7 @@ fn good_documents_are_read() {
 }
 
 #[test]
-fn bad_documents_say_where_what_and_what_to_do() {
+fn scalars_that_readers_differ_about_are_refused() {
     let cases = [
         (
             "a: yes\n",
@@ -96,6 +96,15 @@ fn bad_documents_say_where_what_and_what_to_do() {
             "a: 99999999999999999999\n",
             "x.yml:1:4: a: plain `99999999999999999999` does not fit a number of 64 bits; quote it",
         ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(faults(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn bad_documents_say_where_what_and_what_to_do() {
+    let cases = [
         (
             "a: 1\nb: 2\na: 3\n",
             "x.yml:3:1: `a` is written twice, first in line 1; keep one",
@@ -211,14 +220,22 @@ fn bounds_hold() {
     assert!(faults(&deep).ends_with("is nested deeper than 64 levels; flatten it"));
     value(&format!("a: {}{}\n", "[".repeat(63), "]".repeat(63)));
 
-    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    let mut laughs = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
     for level in 1..9 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-        laughs.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        laughs.push(format!("a{level}: &a{level} [{aliases}]"));
     }
-    let shown = faults(&laughs);
+    let shown = faults(laughs.join("\n"));
     assert!(
         shown.ends_with("aliases add more than 10000 values; write less by alias"),
+        "{shown}"
+    );
+
+    let text = "x".repeat(64 * 1024);
+    let copies = vec!["*t"; 10].join(", ");
+    let shown = faults(format!("a: &t {text}\nb: [{copies}]\n"));
+    assert!(
+        shown.ends_with("b[9]: aliases add more than 10000 values; write less by alias"),
         "{shown}"
     );
 
