@@ -232,7 +232,7 @@ fn bounds_hold() {
     );
 
     let text = "x".repeat(64 * 1024);
-    let copies = vec!["*t"; 10].join(", ");
+    let copies = ["*t"; 10].join(", ");
     let shown = faults(format!("a: &t {text}\nb: [{copies}]\n"));
     assert!(
         shown.ends_with("b[9]: aliases add more than 10000 values; write less by alias"),
