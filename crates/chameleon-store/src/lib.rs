@@ -1,1 +1,36 @@
-//! chameleon-store
+//! Where the state lives: the [`Store`] contract and its two implementations.
+//!
+//! The store keeps every commit and the newest state, and holds nothing in memory. The caller
+//! holds the state as a [`Snapshot`](chameleon_model::Snapshot) and hands it to [`Store::commit`],
+//! which decides on it under the database's lock ([`chameleon_model::decide()`]) after catching up
+//! with what others committed.
+//!
+//! [`open`] takes any address that is understood; [`PostgresStore`] and [`SqliteStore`] have more
+//! to set.
+
+mod address;
+mod backend;
+mod clean;
+mod contract;
+mod failure;
+mod migrations;
+mod postgres;
+mod read;
+mod records;
+mod rows;
+mod sqlite;
+mod verbs;
+
+use std::time::Duration;
+
+pub use address::{migrate, open, redacted};
+pub use contract::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+pub use postgres::{PostgresSettings, PostgresStore};
+pub use sqlite::SqliteStore;
+
+/// How long the first outcome of a request is known to its retries.
+pub const REQUEST_MEMORY: Duration = Duration::from_hours(24);
+
+/// The most commits that are handed out one by one, by [`Store::changes_since`] and by
+/// [`Store::commit`] to a caller that is behind.
+pub const REPLAY_LIMIT: u64 = 10_000;

@@ -1,0 +1,141 @@
+//! The contract that both stores pass the same suite for.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chameleon_model::{
+    Commit, Epoch, Key, Outcome, Prefix, Revision, Snapshot, SourceMarker, Stamp, Transaction,
+};
+use futures::stream::BoxStream;
+
+/// Durable state with full history. One verb is one database transaction.
+///
+/// Every method may be cancelled; a cancelled [`commit`](Self::commit) may or may not have been
+/// applied, which a retry under the same request id finds out.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The newest state, with the deletions above the floor.
+    async fn load(&self) -> Result<Snapshot, StoreError>;
+
+    /// Decides and commits `group` on the newest state, with an outcome for each member.
+    ///
+    /// `base` is what the caller holds. [`Committed::commits`] leads from it to the new head
+    /// without a gap: first what others committed since, then what this group added.
+    ///
+    /// # Errors
+    /// [`StoreError::BaseLost`] if no chain of commits leads from `base` to the head: load again
+    /// and retry. Nothing was applied then. After [`StoreError::Unavailable`] it may or may not have
+    /// been: the answer to the database's commit can be lost. A retry under the same request id
+    /// within [`REQUEST_MEMORY`](crate::REQUEST_MEMORY) finds the first outcome.
+    async fn commit(
+        &self,
+        base: &Snapshot,
+        group: Vec<Transaction>,
+    ) -> Result<Committed, StoreError>;
+
+    /// What was committed after `stamp`, oldest first.
+    ///
+    /// More than [`REPLAY_LIMIT`](crate::REPLAY_LIMIT) commits are not handed out one by one: the
+    /// answer is [`Changes::Compacted`] then too, since loading is quicker.
+    async fn changes_since(&self, stamp: Stamp) -> Result<Changes, StoreError>;
+
+    /// Past commits above the floor, newest first, each whole.
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Arc<Commit>>, StoreError>;
+
+    /// The state as it was at `revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRevision`] if it lies in the future or was compacted.
+    async fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, StoreError>;
+
+    /// The applied commits of all git sources.
+    async fn sources(&self) -> Result<Vec<SourceMarker>, StoreError>;
+
+    /// Forgets history and deletions below `floor`, never a live value. A floor below the present
+    /// one changes nothing.
+    ///
+    /// Readers see the new floor at once; the rows go in steps, and a cancelled or failed
+    /// compaction is finished by the next.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRevision`] if `floor` lies above the head.
+    async fn compact(&self, floor: Revision) -> Result<(), StoreError>;
+
+    /// Starts an epoch later than both the head's and `above` if the head is still `found`, and
+    /// returns the new head.
+    ///
+    /// `above` is the epoch that readers hold: a copy restored from far back does not know the
+    /// epochs that began since, and readers accept a lower revision only under a later epoch.
+    ///
+    /// # Errors
+    /// [`StoreError::BaseLost`] if the head is another one.
+    async fn begin_epoch(&self, found: Stamp, above: Epoch) -> Result<Stamp, StoreError>;
+
+    /// A stream that says "look again": after each commit by anybody, after every lost connection,
+    /// and from time to time for safety. Items may be merged and may come without cause; the first
+    /// comes at once.
+    ///
+    /// One task of the store serves all streams; it and they end with the store.
+    fn notifications(&self) -> Notifications;
+}
+
+/// See [`Store::notifications`].
+pub type Notifications = BoxStream<'static, ()>;
+
+/// The effect of [`Store::commit`].
+#[derive(Debug)]
+pub struct Committed {
+    /// One for each transaction of the group, in its order.
+    pub outcomes: Vec<Outcome>,
+    /// The way from the caller's base to the new head.
+    pub commits: Vec<Arc<Commit>>,
+    /// The state at the new head.
+    pub snapshot: Snapshot,
+}
+
+/// The answer to [`Store::changes_since`].
+#[derive(Debug)]
+pub enum Changes {
+    /// Everything after the stamp, contiguous; empty if it is the head.
+    Since(Vec<Arc<Commit>>),
+    /// The commits after the stamp are not kept any more, or too many: load.
+    Compacted,
+    /// The stamp does not name a state of this database: it was restored, or lags. Load.
+    OtherLineage,
+}
+
+/// Which past commits are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryQuery {
+    /// Only those that changed this key.
+    pub key: Option<Key>,
+    /// Only those that changed a key under this prefix.
+    pub prefix: Option<Prefix>,
+    /// Only those before this revision.
+    pub before: Option<Revision>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What a store can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be reached or gave no answer in time; try again later.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The caller's state does not lead to the database's; load again.
+    #[error("the held state {held} does not lead to the database's state")]
+    BaseLost {
+        /// What the caller holds.
+        held: Stamp,
+    },
+    /// The revision was compacted away or lies in the future.
+    #[error("revision {0} is not kept; it was compacted or lies in the future")]
+    NoSuchRevision(Revision),
+    /// The address of the store is not understood.
+    #[error("{0}")]
+    Address(String),
+    /// The database holds or says something that this program does not expect.
+    #[error("the database is not as this program left it: {0}")]
+    Damaged(String),
+}

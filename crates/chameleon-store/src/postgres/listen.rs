@@ -1,0 +1,194 @@
+//! Hears of commits by anybody: LISTEN, proven by a probe, with a poll beside it.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::WatchStream;
+use uuid::Uuid;
+
+use crate::Notifications;
+
+const CHANGED: &str = "chameleon_changed";
+const PROBE: &str = "chameleon_probe";
+
+/// How long a probe may take from this process through the database and back.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// A silent connection is probed after so long; networks drop idle ones without a word.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// The poll that stands in for notices where they do not arrive.
+const DEAF_POLL: Duration = Duration::from_millis(250);
+/// When listening is tried again where notices did not arrive.
+const DEAF_RETRY: Duration = Duration::from_secs(60);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// The one listening task of a store; ends with it.
+pub(super) struct Listener {
+    nudges: watch::Receiver<()>,
+    _task: JoinSet<()>,
+}
+
+impl Listener {
+    /// Listens on the one connection of `listening`, and probes through `pool`.
+    pub(super) fn start(listening: PgPool, pool: PgPool, poll_interval: Duration) -> Self {
+        let (nudge, nudges) = watch::channel(());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let ear = Ear {
+                listening,
+                pool,
+                nudge,
+                deaf: AtomicBool::new(false),
+            };
+            tokio::join!(ear.listen(), ear.poll(poll_interval));
+        });
+        Self {
+            nudges,
+            _task: task,
+        }
+    }
+
+    pub(super) fn follow(&self) -> Notifications {
+        WatchStream::new(self.nudges.clone()).boxed()
+    }
+}
+
+struct Ear {
+    listening: PgPool,
+    pool: PgPool,
+    nudge: watch::Sender<()>,
+    /// Notices do not arrive, so the poll has to be quick.
+    deaf: AtomicBool,
+}
+
+/// Why listening ended.
+enum Lost {
+    /// The connection is there, but notices do not arrive.
+    Deaf,
+    Failed(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Lost {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Ear {
+    async fn poll(&self, interval: Duration) {
+        loop {
+            let deaf = self.deaf.load(Ordering::Relaxed);
+            sleep(if deaf {
+                DEAF_POLL.min(interval)
+            } else {
+                interval
+            })
+            .await;
+            self.nudge.send_replace(());
+        }
+    }
+
+    async fn listen(&self) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let (lost, heard) = self.listen_once().await;
+            if heard {
+                retry = FIRST_RETRY;
+            }
+            // Whatever was committed since the last notice is found by looking.
+            self.nudge.send_replace(());
+            match lost {
+                Lost::Deaf => {
+                    if !self.deaf.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "the database's notices do not arrive, so it is polled every \
+                             {DEAF_POLL:?}; a pooler in transaction mode drops LISTEN: \
+                             connect directly or in session mode"
+                        );
+                    }
+                    sleep(DEAF_RETRY).await;
+                }
+                Lost::Failed(error) => {
+                    tracing::warn!("failed to listen for commits: {error}");
+                    sleep(retry.mul_f64(rand::random_range(0.5..1.0))).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
+            }
+        }
+    }
+
+    /// Listens until the connection is lost; says whether notices arrived at first.
+    async fn listen_once(&self) -> (Lost, bool) {
+        let mut listener = match self.connect().await {
+            Ok(listener) => listener,
+            Err(lost) => return (lost, false),
+        };
+        if self.deaf.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database's notices arrive again");
+        }
+        // Whatever was committed before LISTEN took effect.
+        self.nudge.send_replace(());
+        (self.hear(&mut listener).await, true)
+    }
+
+    async fn connect(&self) -> Result<PgListener, Lost> {
+        let mut listener = PgListener::connect_with(&self.listening).await?;
+        listener.eager_reconnect(false);
+        listener.listen_all([CHANGED, PROBE]).await?;
+        self.prove(&mut listener).await?;
+        Ok(listener)
+    }
+
+    /// Passes notices on until the connection is lost.
+    async fn hear(&self, listener: &mut PgListener) -> Lost {
+        loop {
+            match timeout(PROBE_AFTER, listener.try_recv()).await {
+                Ok(Ok(Some(notice))) => {
+                    if notice.channel() == CHANGED {
+                        self.nudge.send_replace(());
+                    }
+                }
+                Ok(Ok(None)) => return Lost::Failed(closed()),
+                Ok(Err(error)) => return Lost::Failed(error),
+                Err(_) => match self.prove(listener).await {
+                    Ok(()) => {}
+                    // It worked before: rather the connection died than a pooler came in.
+                    Err(Lost::Deaf) => return Lost::Failed(closed()),
+                    Err(lost) => return lost,
+                },
+            }
+        }
+    }
+
+    /// Sends a notice over another connection and waits until it has come.
+    async fn prove(&self, listener: &mut PgListener) -> Result<(), Lost> {
+        let probe = Uuid::new_v4().to_string();
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(PROBE)
+            .bind(&probe)
+            .execute(&self.pool)
+            .await?;
+        let mut limit = pin!(sleep(PROBE_LIMIT));
+        loop {
+            let notice = tokio::select! {
+                notice = listener.try_recv() => notice?.ok_or_else(closed)?,
+                () = &mut limit => return Err(Lost::Deaf),
+            };
+            if notice.channel() == CHANGED {
+                self.nudge.send_replace(());
+            } else if notice.payload() == probe {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn closed() -> sqlx::Error {
+    std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()
+}

@@ -1,0 +1,272 @@
+//! The store in Postgres, for production and any number of server replicas.
+
+mod listen;
+mod write;
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
+
+use self::listen::Listener;
+use crate::address::redacted;
+use crate::backend::{Backend, Patience, Tx, common_tx};
+use crate::failure::{At, silent, within};
+use crate::records::Batch;
+use crate::{Notifications, StoreError, migrations};
+
+/// An idle connection is tried before its next use after so long: restarts of the database are
+/// noticed, and a busy store spends no round trip on it.
+const TRY_AFTER_IDLE: Duration = Duration::from_secs(1);
+
+/// How long a connection that is given back may take to show that it still works.
+const TRY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How a [`PostgresStore`] connects.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// Where, as `postgres://user:password@host:5432/database`; never shown with its password.
+    pub url: String,
+    /// Where to listen for commits, if not at `url`: a pooler in transaction mode drops LISTEN, so
+    /// behind one this is the database's own address.
+    pub listen_url: Option<String>,
+    /// The most connections in use at once, beside the one that listens.
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a verb may take, also on the server, where it bounds how long a lost client can
+    /// hold a lock.
+    pub timeout: Duration,
+    /// How long a verb may take that reads or compacts the whole store.
+    pub bulk_timeout: Duration,
+    /// Brings the tables up to date when connecting. Switch it off where the role may not create
+    /// tables; they are then expected to be there.
+    pub migrate: bool,
+    /// How long a nudge can be late at most if the notice of a commit is lost.
+    pub poll_interval: Duration,
+}
+
+impl PostgresSettings {
+    /// The usual settings for the database at `url`.
+    pub fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            listen_url: None,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(10),
+            bulk_timeout: Duration::from_secs(120),
+            migrate: true,
+            poll_interval: Duration::from_secs(5),
+        }
+    }
+
+    /// Connects once, so that the first failure tells its cause; a pool would only time out.
+    async fn connect_one(&self) -> Result<PgConnection, StoreError> {
+        let options = options(&self.url)?;
+        let place = redacted(&self.url);
+        tokio::time::timeout(self.acquire_timeout, options.connect())
+            .await
+            .map_err(|_| silent(self.acquire_timeout))?
+            .map_err(|error| StoreError::Unavailable(At { place, error }.into()))
+    }
+
+    /// Bounds on the server what a client that vanished can hold up.
+    fn session(&self) -> String {
+        let millis = self.timeout.as_millis();
+        format!(
+            "SET statement_timeout = {millis}; \
+             SET idle_in_transaction_session_timeout = {millis}; \
+             SET tcp_keepalives_idle = 10; \
+             SET tcp_user_timeout = {millis}"
+        )
+    }
+}
+
+impl fmt::Debug for PostgresSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSettings")
+            .field("url", &redacted(&self.url))
+            .field("max_connections", &self.max_connections)
+            .field("migrate", &self.migrate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The store in a Postgres database; see [`Store`](crate::Store) for its verbs.
+///
+/// Every replica of a server opens its own on the same database. Needs Postgres 13 or later.
+pub struct PostgresStore {
+    pool: PgPool,
+    begin_bulk_read: String,
+    patience: Patience,
+    listener: Listener,
+}
+
+impl PostgresStore {
+    /// Connects, and starts the task that listens for commits; it ends with the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] within the acquire timeout if the database does not answer, and
+    /// if its tables are missing or older than this program while `migrate` is off.
+    pub async fn connect(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let mut connection = settings.connect_one().await?;
+        if settings.migrate {
+            migrations::postgres().run(&mut connection).await?;
+        } else {
+            within(settings.timeout, check_tables(&mut connection)).await?;
+        }
+        // Only a courtesy to the server; what was asked of it is done.
+        let _ = connection.close().await;
+        let pool = pool(settings).connect_lazy_with(options(&settings.url)?);
+        let listening = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_lazy_with(options(
+                settings.listen_url.as_ref().unwrap_or(&settings.url),
+            )?);
+        Ok(Self {
+            listener: Listener::start(listening, pool.clone(), settings.poll_interval),
+            pool,
+            begin_bulk_read: begin_read(settings.bulk_timeout),
+            patience: Patience {
+                verb: settings.timeout,
+                bulk: settings.bulk_timeout,
+            },
+        })
+    }
+
+    /// Brings the tables up to date, whatever [`PostgresSettings::migrate`] says.
+    ///
+    /// Several may try at once: one does it, the others wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database does not answer, [`StoreError::Damaged`] if a
+    /// migration fails or was changed after it ran.
+    pub async fn migrate(settings: &PostgresSettings) -> Result<(), StoreError> {
+        let mut connection = settings.connect_one().await?;
+        migrations::postgres().run(&mut connection).await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(|error| {
+        let shown = redacted(url);
+        StoreError::Address(format!(
+            "store `{shown}` is not a Postgres address: {error}"
+        ))
+    })?;
+    Ok(options
+        .application_name("chameleon")
+        .disable_statement_logging())
+}
+
+fn pool(settings: &PostgresSettings) -> PgPoolOptions {
+    let session = settings.session();
+    PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                Ok(meta.idle_for < TRY_AFTER_IDLE || connection.ping().await.is_ok())
+            })
+        })
+        .after_connect(move |connection, _| {
+            // Made of numbers only.
+            let session = sqlx::AssertSqlSafe(session.clone());
+            Box::pin(async move { connection.execute(session).await.map(drop) })
+        })
+        // The pool itself tries without a limit, and a network that swallows bytes would keep the
+        // connection's place taken for many minutes.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let tried = tokio::time::timeout(TRY_LIMIT, connection.ping()).await;
+                tried
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
+            })
+        })
+}
+
+/// Every query of such a transaction sees the same state, as compaction may run beside it.
+fn begin_read(limit: Duration) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+        limit.as_millis()
+    )
+}
+
+async fn check_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
+    const OLD: &str = "its tables are missing or older than this program; \
+                       run `config-server migrate` with a role that may create tables";
+    let found: Option<bool> =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut *connection)
+            .await?;
+    let mut newest = None;
+    if found == Some(true) {
+        newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&mut *connection)
+            .await?;
+    }
+    if newest < Some(migrations::newest_postgres()) {
+        return Err(StoreError::Unavailable(OLD.into()));
+    }
+    Ok(())
+}
+
+impl Backend for PostgresStore {
+    type Tx = sqlx::Transaction<'static, Postgres>;
+
+    async fn begin_read(&self) -> Result<Self::Tx, sqlx::Error> {
+        let begin = sqlx::AssertSqlSafe(self.begin_bulk_read.as_str());
+        self.pool.begin_with(begin).await
+    }
+
+    async fn begin_write(&self) -> Result<Self::Tx, sqlx::Error> {
+        // The lock has a statement of its own: a statement that waits for it would go on with the
+        // state from before the wait. Both travel in one round trip.
+        let begin = "BEGIN; SELECT FROM head FOR UPDATE";
+        self.pool.begin_with(begin).await
+    }
+
+    async fn begin_delete(&self) -> Result<Self::Tx, sqlx::Error> {
+        self.pool.begin().await
+    }
+
+    fn wake(&self) {
+        // NOTIFY reaches this process too.
+    }
+
+    fn follow(&self) -> Notifications {
+        self.listener.follow()
+    }
+
+    fn patience(&self) -> Patience {
+        self.patience
+    }
+}
+
+impl Tx for sqlx::Transaction<'static, Postgres> {
+    const HEAD: &'static str = "SELECT epoch, revision, tag, floor, \
+         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_micros FROM head";
+
+    common_tx!();
+
+    async fn write(&mut self, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
+        write::write(self, batch).await
+    }
+
+    async fn notify(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT pg_notify('chameleon_changed', '')")
+            .execute(&mut **self)
+            .await
+            .map(drop)
+    }
+}

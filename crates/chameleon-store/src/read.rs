@@ -1,0 +1,395 @@
+//! The queries that both databases answer alike.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chameleon_model::{
+    Change, Commit, Known, Prefix, Revision, SessionChange, Snapshot, SnapshotParts, SourceMarker,
+    Stamp, Transaction,
+};
+
+use crate::backend::{Argument, Sql, Tx};
+use crate::records::{epoch_number, number};
+use crate::rows::{
+    self, ChangeRow, Head, HeadRow, RequestRow, RevisionRow, SessionRow, SourceRow, StampRow,
+    TombstoneRow, TransactionRow,
+};
+use crate::{Changes, HistoryQuery, REPLAY_LIMIT, StoreError};
+
+macro_rules! transactions {
+    ($where:literal) => {
+        concat!(
+            "SELECT revision, epoch, tag, at_micros, request_id, author, message, via, repository, \
+             branch, git_commit, source_name, source_expected, source_commit, source_profiles, \
+             stages FROM transactions WHERE ",
+            $where
+        )
+    };
+}
+
+macro_rules! changes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.key, c.revision, c.value, c.flags, c.create_revision, c.lock_index, \
+             c.session, c.owner FROM changes c ",
+            $rest
+        )
+    };
+}
+
+macro_rules! sessions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.session, c.revision, c.live, c.name, c.behavior, c.ttl_nanos, \
+             c.lock_delay_nanos, c.create_revision FROM session_changes c ",
+            $rest
+        )
+    };
+}
+
+pub(crate) async fn head<T: Tx>(tx: &mut T) -> Result<Head, StoreError> {
+    let rows: Vec<HeadRow> = tx.rows(T::HEAD, Vec::new()).await?;
+    let row = (rows.into_iter().next())
+        .ok_or_else(|| StoreError::Damaged("table `head` has no row".to_owned()))?;
+    row.try_into()
+}
+
+/// The newest state.
+pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
+    let head = head(tx).await?;
+    let changes =
+        changes!("JOIN latest l ON c.key = l.key AND c.revision = l.revision WHERE NOT l.deleted");
+    let tombstones = "SELECT key, revision FROM latest WHERE deleted AND revision > $1";
+    let sessions =
+        sessions!("JOIN sessions l ON c.session = l.session AND c.revision = l.revision");
+    let floor = Argument::Number(number(head.floor));
+    let parts = Parts {
+        changes: tx.rows(changes, Vec::new()).await?,
+        tombstones: tx.rows(tombstones, vec![floor]).await?,
+        sessions: tx.rows(sessions, Vec::new()).await?,
+    };
+    parts.snapshot(head.stamp, head.floor)
+}
+
+/// The state as it was at `revision`.
+pub(crate) async fn state_at<T: Tx>(
+    tx: &mut T,
+    revision: Revision,
+) -> Result<Snapshot, StoreError> {
+    let head = head(tx).await?;
+    if revision < head.floor || revision > head.stamp.revision {
+        return Err(StoreError::NoSuchRevision(revision));
+    }
+    let stamp = stamp_of(tx, revision).await?;
+    let changes = changes!(
+        "JOIN (SELECT key, max(revision) AS revision FROM changes WHERE revision <= $1 GROUP BY key) l \
+         ON c.key = l.key AND c.revision = l.revision"
+    );
+    let sessions = sessions!(
+        "JOIN (SELECT session, max(revision) AS revision FROM session_changes WHERE revision <= $1 \
+         GROUP BY session) l ON c.session = l.session AND c.revision = l.revision WHERE c.live"
+    );
+    let at = Argument::Number(number(revision));
+    let parts = Parts {
+        changes: tx.rows(changes, vec![at.clone()]).await?,
+        tombstones: Vec::new(),
+        sessions: tx.rows(sessions, vec![at]).await?,
+    };
+    parts.snapshot(stamp, head.floor)
+}
+
+struct Parts {
+    changes: Vec<ChangeRow>,
+    tombstones: Vec<TombstoneRow>,
+    sessions: Vec<SessionRow>,
+}
+
+impl Parts {
+    fn snapshot(self, stamp: Stamp, floor: Revision) -> Result<Snapshot, StoreError> {
+        let mut parts = SnapshotParts {
+            stamp,
+            floor,
+            tombstones: (self.tombstones.into_iter())
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+            entries: Vec::with_capacity(self.changes.len()),
+            sessions: Vec::new(),
+        };
+        for row in self.changes {
+            let revision = rows::revision(row.revision)?;
+            match row.try_into()? {
+                Change::Put(entry) => parts.entries.push(Arc::unwrap_or_clone(entry)),
+                Change::Delete(key) if revision > floor => parts.tombstones.push((key, revision)),
+                Change::Delete(_) => {}
+            }
+        }
+        for row in self.sessions {
+            if let SessionChange::Opened(session) = row.try_into()? {
+                parts.sessions.push(Arc::unwrap_or_clone(session));
+            }
+        }
+        Ok(parts.into())
+    }
+}
+
+/// The name of the state at a kept revision: that of the last epoch which began there, if any did.
+async fn stamp_of<T: Tx>(tx: &mut T, revision: Revision) -> Result<Stamp, StoreError> {
+    let names = "SELECT epoch, revision, tag FROM transactions WHERE revision = $1 \
+                 UNION ALL SELECT epoch, revision, tag FROM epochs WHERE revision = $1 \
+                 ORDER BY epoch DESC";
+    let at = Argument::Number(number(revision));
+    let rows: Vec<StampRow> = tx.rows(names, vec![at]).await?;
+    (rows.into_iter().next())
+        .ok_or(StoreError::NoSuchRevision(revision))?
+        .try_into()
+}
+
+/// The way from `held` to `head`.
+pub(crate) async fn way_from<T: Tx>(
+    tx: &mut T,
+    held: Stamp,
+    head: &Head,
+) -> Result<Changes, StoreError> {
+    if held == head.stamp {
+        return Ok(Changes::Since(Vec::new()));
+    }
+    if held.epoch != head.stamp.epoch || held.revision >= head.stamp.revision {
+        return Ok(Changes::OtherLineage);
+    }
+    if held.revision < head.floor {
+        return Ok(Changes::Compacted);
+    }
+    if !is_ours(tx, held).await? {
+        return Ok(Changes::OtherLineage);
+    }
+    if head.stamp.revision.0 - held.revision.0 > REPLAY_LIMIT {
+        return Ok(Changes::Compacted);
+    }
+    let range = vec![
+        Argument::Number(number(held.revision)),
+        Argument::Number(number(head.stamp.revision)),
+    ];
+    let commits = commits(
+        tx,
+        transactions!("revision > $1 AND revision <= $2"),
+        changes!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
+        sessions!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.session"),
+        range,
+    );
+    Ok(Changes::Since(commits.await?))
+}
+
+/// Says whether this database went through the state that `stamp` names.
+async fn is_ours<T: Tx>(tx: &mut T, stamp: Stamp) -> Result<bool, StoreError> {
+    let ours = "SELECT revision FROM transactions WHERE revision = $1 AND epoch = $2 AND tag = $3 \
+                UNION ALL \
+                SELECT revision FROM epochs WHERE revision = $1 AND epoch = $2 AND tag = $3";
+    let name = vec![
+        Argument::Number(number(stamp.revision)),
+        Argument::Number(epoch_number(stamp.epoch)),
+        Argument::Number(stamp.tag.0.cast_signed()),
+    ];
+    let rows: Vec<RevisionRow> = tx.rows(ours, name).await?;
+    Ok(!rows.is_empty())
+}
+
+/// Past commits, newest first.
+pub(crate) async fn history<T: Tx>(
+    tx: &mut T,
+    query: &HistoryQuery,
+) -> Result<Vec<Arc<Commit>>, StoreError> {
+    let floor = head(tx).await?.floor;
+    let Some((sql, arguments)) = selection(query, floor) else {
+        return Ok(Vec::new());
+    };
+    let picked: Vec<RevisionRow> = tx.rows(sql, arguments).await?;
+    if picked.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Numbers need no escaping, and as constants they let the database plan for just these.
+    let mut list = String::new();
+    for row in &picked {
+        let comma = if list.is_empty() { "" } else { ", " };
+        let _ = write!(list, "{comma}{}", row.revision);
+    }
+    let mut found = commits(
+        tx,
+        format!(transactions!("revision IN ({})"), list),
+        format!(
+            changes!("WHERE c.revision IN ({}) ORDER BY c.revision, c.key"),
+            list
+        ),
+        format!(
+            sessions!("WHERE c.revision IN ({}) ORDER BY c.revision, c.session"),
+            list
+        ),
+        Vec::new(),
+    )
+    .await?;
+    found.reverse();
+    Ok(found)
+}
+
+/// The query for the revisions that `query` asks for; `None` where no key can match.
+fn selection(query: &HistoryQuery, floor: Revision) -> Option<(String, Vec<Argument>)> {
+    let before = query.before.unwrap_or(Revision(u64::MAX));
+    let mut arguments = vec![
+        Argument::Number(number(floor)),
+        Argument::Number(number(before)),
+        Argument::Number(i64::from(query.limit)),
+    ];
+    let mut sql =
+        "SELECT revision FROM transactions WHERE revision >= $1 AND revision < $2".to_owned();
+    if let Some(key) = &query.key {
+        arguments.push(Argument::Text(key.as_str().to_owned()));
+        let n = arguments.len();
+        let _ = write!(
+            sql,
+            " AND revision IN (SELECT revision FROM changes WHERE key = ${n})"
+        );
+    }
+    if let Some(prefix) = &query.prefix {
+        // Keys have no control characters, and Postgres refuses some in its text.
+        if prefix.as_str().chars().any(char::is_control) {
+            return None;
+        }
+        if !prefix.as_str().is_empty() {
+            arguments.push(Argument::Text(prefix.as_str().to_owned()));
+            let n = arguments.len();
+            let _ = write!(
+                sql,
+                " AND revision IN (SELECT revision FROM changes WHERE key >= ${n}"
+            );
+            if let Some(end) = end_of(prefix) {
+                arguments.push(Argument::Text(end));
+                let n = arguments.len();
+                let _ = write!(sql, " AND key < ${n}");
+            }
+            sql.push(')');
+        }
+    }
+    sql.push_str(" ORDER BY revision DESC LIMIT $3");
+    Some((sql, arguments))
+}
+
+/// The least text above all that begin with `prefix`, in bytewise order; `None` if there is none.
+fn end_of(prefix: &Prefix) -> Option<String> {
+    let mut text = prefix.as_str().to_owned();
+    while let Some(last) = text.pop() {
+        // The next character, past the gap that surrogates leave.
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+async fn commits<T: Tx>(
+    tx: &mut T,
+    transactions: impl Into<Sql> + Send,
+    changes: impl Into<Sql> + Send,
+    sessions: impl Into<Sql> + Send,
+    arguments: Vec<Argument>,
+) -> Result<Vec<Arc<Commit>>, StoreError> {
+    let transactions: Vec<TransactionRow> = tx.rows(transactions, arguments.clone()).await?;
+    let changes: Vec<ChangeRow> = tx.rows(changes, arguments.clone()).await?;
+    let sessions: Vec<SessionRow> = tx.rows(sessions, arguments).await?;
+    rows::commits(transactions, changes, sessions)
+}
+
+/// What the database knows of the sources and requests that `group` names.
+pub(crate) async fn known<T: Tx>(
+    tx: &mut T,
+    group: &[Transaction],
+    head: &Head,
+) -> Result<Known, StoreError> {
+    let mut known = Known {
+        now: head.now,
+        ..Known::default()
+    };
+    if group.iter().any(|transaction| transaction.source.is_some()) {
+        let markers = sources(tx).await?;
+        known.markers = (markers.into_iter())
+            .map(|marker| (marker.name, marker.commit))
+            .collect();
+    }
+    let ids: BTreeSet<_> = group.iter().filter_map(|one| one.request_id).collect();
+    let ids: Vec<_> = ids.into_iter().map(|id| Argument::Id(id.0)).collect();
+    // Both databases bound the number of arguments.
+    for ids in ids.chunks(1_000) {
+        let rows: Vec<RequestRow> = tx.rows(requests(ids.len()), ids.to_vec()).await?;
+        for row in rows {
+            let (id, outcome) = row.try_into()?;
+            known.answered.insert(id, outcome);
+        }
+    }
+    Ok(known)
+}
+
+fn requests(count: usize) -> Sql {
+    const ONE: &str = "SELECT id, committed, epoch, revision, tag FROM requests WHERE id IN ($1)";
+    if count == 1 {
+        return ONE.into();
+    }
+    let mut sql = ONE.trim_end_matches(')').to_owned();
+    for n in 2..=count {
+        let _ = write!(sql, ", ${n}");
+    }
+    sql.push(')');
+    sql.into()
+}
+
+/// The applied commits of all sources, by name.
+pub(crate) async fn sources<T: Tx>(tx: &mut T) -> Result<Vec<SourceMarker>, StoreError> {
+    let sources = "SELECT name, git_commit, profiles, epoch, revision, tag, at_micros FROM sources \
+                   ORDER BY name";
+    let rows: Vec<SourceRow> = tx.rows(sources, Vec::new()).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chameleon_model::Key;
+
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_text_begins() {
+        for (prefix, end) in [
+            ("config/", Some("config0")),
+            ("a", Some("b")),
+            ("\u{d7ff}", Some("\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of(&Prefix::new(prefix)).as_deref(), end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_selection_binds_what_it_names() {
+        let query = HistoryQuery {
+            key: Some(Key::new("a/b").unwrap()),
+            prefix: Some(Prefix::new("a/")),
+            before: Some(Revision(9)),
+            limit: 5,
+        };
+        let (sql, arguments) = selection(&query, Revision(2)).unwrap();
+        assert_eq!(arguments.len(), 6);
+        for n in 1..=6 {
+            assert!(sql.contains(&format!("${n}")), "{sql}");
+        }
+    }
+
+    #[test]
+    fn no_key_has_a_prefix_with_a_control_character() {
+        let query = HistoryQuery {
+            prefix: Some(Prefix::new("a\0")),
+            ..HistoryQuery::default()
+        };
+        assert!(selection(&query, Revision::ZERO).is_none());
+    }
+}

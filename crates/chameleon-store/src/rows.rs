@@ -1,0 +1,370 @@
+//! Rows as both databases yield them, and what they mean.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chameleon_model::{
+    Change, Commit, CommitId, Entry, Epoch, GitOrigin, Key, Origin, Outcome, RequestId, Revision,
+    Session, SessionBehavior, SessionChange, SessionId, SourceMarker, SourceName, SourceUpdate,
+    Stage, StageTime, Stamp, Tag, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Declares a row and reads its columns by name from either database.
+macro_rules! row {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        pub(crate) struct $name {
+            $(pub(crate) $field: $type,)*
+        }
+        row!(@from sqlx::postgres::PgRow, $name { $($field)* });
+        row!(@from sqlx::sqlite::SqliteRow, $name { $($field)* });
+    };
+    (@from $row:ty, $name:ident { $($field:ident)* }) => {
+        impl<'r> sqlx::FromRow<'r, $row> for $name {
+            fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+
+row! {
+    /// The newest state's name and the database's time.
+    HeadRow {
+        epoch: i64,
+        revision: i64,
+        tag: i64,
+        floor: i64,
+        now_micros: i64,
+    }
+}
+
+row! {
+    /// What names a state.
+    StampRow {
+        epoch: i64,
+        revision: i64,
+        tag: i64,
+    }
+}
+
+row! {
+    /// A commit without its changes.
+    TransactionRow {
+        revision: i64,
+        epoch: i64,
+        tag: i64,
+        at_micros: i64,
+        request_id: Option<Uuid>,
+        author: String,
+        message: String,
+        via: String,
+        repository: Option<String>,
+        branch: Option<String>,
+        git_commit: Option<String>,
+        source_name: Option<String>,
+        source_expected: Option<String>,
+        source_commit: Option<String>,
+        source_profiles: Option<Json<Vec<String>>>,
+        stages: Json<Vec<StoredStage>>,
+    }
+}
+
+row! {
+    /// What a commit left at a key.
+    ChangeRow {
+        key: String,
+        revision: i64,
+        value: Option<Vec<u8>>,
+        flags: i64,
+        create_revision: i64,
+        lock_index: i64,
+        session: Option<Uuid>,
+        owner: Option<String>,
+    }
+}
+
+row! {
+    /// A deleted key.
+    TombstoneRow {
+        key: String,
+        revision: i64,
+    }
+}
+
+row! {
+    /// What a commit did to a session.
+    SessionRow {
+        session: Uuid,
+        revision: i64,
+        live: bool,
+        name: String,
+        behavior: String,
+        ttl_nanos: Option<i64>,
+        lock_delay_nanos: i64,
+        create_revision: i64,
+    }
+}
+
+row! {
+    /// The applied commit of a source.
+    SourceRow {
+        name: String,
+        git_commit: String,
+        profiles: Json<Vec<String>>,
+        epoch: i64,
+        revision: i64,
+        tag: i64,
+        at_micros: i64,
+    }
+}
+
+row! {
+    /// The first outcome of a request.
+    RequestRow {
+        id: Uuid,
+        committed: bool,
+        epoch: i64,
+        revision: i64,
+        tag: i64,
+    }
+}
+
+row! {
+    /// One revision of a list.
+    RevisionRow {
+        revision: i64,
+    }
+}
+
+/// A stage's time as it stands in a transaction's `stages`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredStage {
+    pub(crate) stage: String,
+    pub(crate) nanos: u64,
+}
+
+/// The head as the verbs know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) stamp: Stamp,
+    pub(crate) floor: Revision,
+    pub(crate) now: Timestamp,
+}
+
+impl TryFrom<HeadRow> for Head {
+    type Error = StoreError;
+
+    fn try_from(row: HeadRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            stamp: stamp(row.epoch, row.revision, row.tag)?,
+            floor: revision(row.floor)?,
+            now: Timestamp(row.now_micros),
+        })
+    }
+}
+
+impl TryFrom<StampRow> for Stamp {
+    type Error = StoreError;
+
+    fn try_from(row: StampRow) -> Result<Self, StoreError> {
+        stamp(row.epoch, row.revision, row.tag)
+    }
+}
+
+impl TryFrom<ChangeRow> for Change {
+    type Error = StoreError;
+
+    fn try_from(row: ChangeRow) -> Result<Self, StoreError> {
+        let key = key(&row.key)?;
+        let Some(value) = row.value else {
+            return Ok(Self::Delete(key));
+        };
+        Ok(Self::Put(Arc::new(Entry {
+            key,
+            value: Bytes::from(value),
+            flags: row.flags.cast_unsigned(),
+            create_revision: revision(row.create_revision)?,
+            modify_revision: revision(row.revision)?,
+            lock_index: row.lock_index.cast_unsigned(),
+            session: row.session.map(SessionId),
+            owner: row.owner.map(|owner| SourceName(owner.into())),
+        })))
+    }
+}
+
+impl TryFrom<TombstoneRow> for (Key, Revision) {
+    type Error = StoreError;
+
+    fn try_from(row: TombstoneRow) -> Result<Self, StoreError> {
+        Ok((key(&row.key)?, revision(row.revision)?))
+    }
+}
+
+impl TryFrom<SessionRow> for SessionChange {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let id = SessionId(row.session);
+        if !row.live {
+            return Ok(Self::Ended(id));
+        }
+        let behavior = match row.behavior.as_str() {
+            "release" => SessionBehavior::Release,
+            "delete" => SessionBehavior::Delete,
+            other => return Err(damaged(format!("session `{id}` has behavior `{other}`"))),
+        };
+        Ok(Self::Opened(Arc::new(Session {
+            id,
+            name: row.name,
+            behavior,
+            ttl: row.ttl_nanos.map(duration).transpose()?,
+            lock_delay: duration(row.lock_delay_nanos)?,
+            create_revision: revision(row.create_revision)?,
+        })))
+    }
+}
+
+impl TryFrom<SourceRow> for SourceMarker {
+    type Error = StoreError;
+
+    fn try_from(row: SourceRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            name: SourceName(row.name.into()),
+            commit: CommitId(row.git_commit.into()),
+            profiles: row.profiles.0,
+            stamp: stamp(row.epoch, row.revision, row.tag)?,
+            at: Timestamp(row.at_micros),
+        })
+    }
+}
+
+impl TryFrom<RequestRow> for (RequestId, Outcome) {
+    type Error = StoreError;
+
+    fn try_from(row: RequestRow) -> Result<Self, StoreError> {
+        let stamp = stamp(row.epoch, row.revision, row.tag)?;
+        let outcome = if row.committed {
+            Outcome::Committed(stamp)
+        } else {
+            Outcome::Unchanged(stamp)
+        };
+        Ok((RequestId(row.id), outcome))
+    }
+}
+
+impl TryFrom<TransactionRow> for Commit {
+    type Error = StoreError;
+
+    fn try_from(row: TransactionRow) -> Result<Self, StoreError> {
+        let git = match (row.repository, row.branch, row.git_commit) {
+            (Some(repository), Some(branch), Some(commit)) => Some(GitOrigin {
+                repository,
+                branch,
+                commit: CommitId(commit.into()),
+            }),
+            _ => None,
+        };
+        let source = match (row.source_name, row.source_commit) {
+            (Some(name), Some(commit)) => Some(SourceUpdate {
+                name: SourceName(name.into()),
+                expected: row.source_expected.map(|id| CommitId(id.into())),
+                commit: CommitId(commit.into()),
+                profiles: row.source_profiles.unwrap_or_default().0,
+            }),
+            _ => None,
+        };
+        let stages = (row.stages.0.into_iter())
+            .map(|stored| {
+                let stage = Stage::from_name(&stored.stage).ok_or_else(|| {
+                    damaged(format!(
+                        "revision {} has a stage `{}`",
+                        row.revision, stored.stage
+                    ))
+                })?;
+                let took = Duration::from_nanos(stored.nanos);
+                Ok(StageTime { stage, took })
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            stamp: stamp(row.epoch, row.revision, row.tag)?,
+            at: Timestamp(row.at_micros),
+            request_id: row.request_id.map(RequestId),
+            source,
+            origin: Origin {
+                author: row.author,
+                message: row.message,
+                via: row.via,
+                git,
+                stages,
+            },
+            changes: Vec::new(),
+            sessions: Vec::new(),
+        })
+    }
+}
+
+/// Puts the commits of these rows together, oldest first.
+pub(crate) fn commits(
+    transactions: Vec<TransactionRow>,
+    changes: Vec<ChangeRow>,
+    sessions: Vec<SessionRow>,
+) -> Result<Vec<Arc<Commit>>, StoreError> {
+    let mut commits = BTreeMap::new();
+    for row in transactions {
+        commits.insert(row.revision, Commit::try_from(row)?);
+    }
+    for row in changes {
+        let commit = (commits.get_mut(&row.revision)).ok_or_else(|| orphan(row.revision))?;
+        commit.changes.push(row.try_into()?);
+    }
+    for row in sessions {
+        let commit = (commits.get_mut(&row.revision)).ok_or_else(|| orphan(row.revision))?;
+        commit.sessions.push(row.try_into()?);
+    }
+    Ok(commits.into_values().map(Arc::new).collect())
+}
+
+pub(crate) fn revision(stored: i64) -> Result<Revision, StoreError> {
+    u64::try_from(stored)
+        .map(Revision)
+        .map_err(|_| damaged(format!("{stored} is no revision")))
+}
+
+fn stamp(epoch: i64, at: i64, tag: i64) -> Result<Stamp, StoreError> {
+    Ok(Stamp {
+        epoch: u64::try_from(epoch)
+            .map(Epoch)
+            .map_err(|_| damaged(format!("{epoch} is no epoch")))?,
+        revision: revision(at)?,
+        tag: Tag(tag.cast_unsigned()),
+    })
+}
+
+fn key(stored: &str) -> Result<Key, StoreError> {
+    Key::new(stored).map_err(|error| damaged(error.to_string()))
+}
+
+fn duration(nanos: i64) -> Result<Duration, StoreError> {
+    u64::try_from(nanos)
+        .map(Duration::from_nanos)
+        .map_err(|_| damaged(format!("{nanos} ns is no duration")))
+}
+
+fn orphan(revision: i64) -> StoreError {
+    damaged(format!(
+        "revision {revision} has changes without a transaction"
+    ))
+}
+
+fn damaged(what: String) -> StoreError {
+    StoreError::Damaged(what)
+}

@@ -1,0 +1,229 @@
+//! The store in one SQLite file, for laptops and one small server.
+
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval_at};
+use tokio_stream::wrappers::{IntervalStream, WatchStream};
+
+use crate::backend::{Backend, Patience, Tx, common_tx};
+use crate::records::Batch;
+use crate::{Notifications, StoreError, migrations};
+
+const READERS: u32 = 4;
+/// How long to wait for another process that writes to the same file.
+const BUSY: Duration = Duration::from_secs(5);
+/// Only another process's commits are found so late: this one's are announced at once.
+const POLL: Duration = Duration::from_secs(5);
+
+const PATIENCE: Patience = Patience {
+    verb: Duration::from_secs(10),
+    bulk: Duration::from_secs(120),
+};
+
+/// The store in a SQLite file; see [`Store`](crate::Store) for its verbs.
+///
+/// Commits are durable when they return (WAL, `synchronous=FULL`). One connection writes, others
+/// read beside it.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    nudge: watch::Sender<()>,
+}
+
+impl SqliteStore {
+    /// Opens the file at `address` (`sqlite://path`, or a plain path), and creates it and its
+    /// folder where they are missing, readable by its owner only. `sqlite::memory:` lives as long
+    /// as the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Address`] names a path that cannot be used, [`StoreError::Damaged`] tells of
+    /// a file that is not a database of this program.
+    pub async fn open(address: &str) -> Result<Self, StoreError> {
+        let (nudge, _) = watch::channel(());
+        let Some(path) = path_of(address)? else {
+            // The pool's one connection is the database: neither age nor rest may close it.
+            let only = SqlitePoolOptions::new()
+                .max_connections(1)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .connect_lazy_with(options().in_memory(true).shared_cache(false));
+            migrations::sqlite().run(&only).await?;
+            return Ok(Self {
+                writer: only.clone(),
+                readers: only,
+                nudge,
+            });
+        };
+        prepare(&path).map_err(|error| unusable(&path, &error))?;
+        let options = options()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| match StoreError::from(error) {
+                StoreError::Unavailable(cause) => unusable(&path, &cause),
+                StoreError::Damaged(what) => {
+                    StoreError::Damaged(format!("`{}`: {what}", path.display()))
+                }
+                other => other,
+            })?;
+        migrations::sqlite().run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.read_only(true));
+        Ok(Self {
+            writer,
+            readers,
+            nudge,
+        })
+    }
+}
+
+fn options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .create_if_missing(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
+
+/// The file that `address` names; `None` for memory.
+fn path_of(address: &str) -> Result<Option<PathBuf>, StoreError> {
+    let path = (address.strip_prefix("sqlite://"))
+        .or_else(|| address.strip_prefix("sqlite:"))
+        .unwrap_or(address);
+    if path == ":memory:" {
+        return Ok(None);
+    }
+    if path.is_empty() {
+        return Err(StoreError::Address(format!(
+            "store `{address}` names no file; use `sqlite://path/to/file.db`"
+        )));
+    }
+    if let Some((file, parameters)) = path.split_once('?') {
+        return Err(StoreError::Address(format!(
+            "store `{address}` has parameters `?{parameters}`, which are not understood; \
+             use `sqlite://{file}`"
+        )));
+    }
+    Ok(Some(PathBuf::from(path)))
+}
+
+/// Makes the folder and the file. Values may be secret, so others may not read it.
+fn prepare(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Address(format!(
+        "cannot write to `{}`: {error}; give the store a file in a folder that can be written",
+        path.display()
+    ))
+}
+
+impl Backend for SqliteStore {
+    type Tx = sqlx::Transaction<'static, Sqlite>;
+
+    async fn begin_read(&self) -> Result<Self::Tx, sqlx::Error> {
+        self.readers.begin().await
+    }
+
+    async fn begin_write(&self) -> Result<Self::Tx, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    async fn begin_delete(&self) -> Result<Self::Tx, sqlx::Error> {
+        self.begin_write().await
+    }
+
+    fn wake(&self) {
+        self.nudge.send_replace(());
+    }
+
+    fn follow(&self) -> Notifications {
+        let polls = IntervalStream::new(interval_at(Instant::now() + POLL, POLL)).map(drop);
+        let nudges = WatchStream::new(self.nudge.subscribe());
+        // The end of the store ends the nudges, and they the stream.
+        let ended = nudges.map(Some).chain(stream::iter([None]));
+        stream::select(ended, polls.map(Some))
+            .take_while(|nudge| std::future::ready(nudge.is_some()))
+            .map(drop)
+            .boxed()
+    }
+
+    fn patience(&self) -> Patience {
+        PATIENCE
+    }
+}
+
+impl Tx for sqlx::Transaction<'static, Sqlite> {
+    const HEAD: &'static str = "SELECT epoch, revision, tag, floor, \
+         CAST(round(unixepoch('subsec') * 1000000) AS INTEGER) AS now_micros FROM head";
+
+    common_tx!();
+
+    async fn write(&mut self, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
+        write::write(self, batch).await
+    }
+
+    async fn notify(&mut self) -> Result<(), sqlx::Error> {
+        // Nobody listens to the file; `wake` tells this process.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_file_or_memory() {
+        for (address, path) in [
+            ("sqlite://data/c.db", Some("data/c.db")),
+            ("sqlite:///var/lib/c.db", Some("/var/lib/c.db")),
+            ("sqlite:c.db", Some("c.db")),
+            ("/var/lib/c.db", Some("/var/lib/c.db")),
+            ("sqlite::memory:", None),
+        ] {
+            assert_eq!(
+                path_of(address).unwrap(),
+                path.map(PathBuf::from),
+                "{address}"
+            );
+        }
+        for (address, message) in [
+            (
+                "sqlite://",
+                "store `sqlite://` names no file; use `sqlite://path/to/file.db`",
+            ),
+            (
+                "sqlite://c.db?mode=rwc",
+                "store `sqlite://c.db?mode=rwc` has parameters `?mode=rwc`, which are not \
+                 understood; use `sqlite://c.db`",
+            ),
+        ] {
+            assert_eq!(path_of(address).unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The cases of the contract, each a function that any store passes.
+
+pub(crate) mod compaction;
+pub(crate) mod following;
+pub(crate) mod history;
+pub(crate) mod lineage;
+pub(crate) mod reading;
+pub(crate) mod retries;
+pub(crate) mod writing;

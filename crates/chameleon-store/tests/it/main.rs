@@ -1,0 +1,71 @@
+//! Both stores keep the same contract, and each its own promises.
+
+mod contract;
+mod place;
+mod postgres;
+mod sqlite;
+mod write;
+
+use self::contract::{compaction, following, history, lineage, reading, retries, writing};
+
+/// Runs every case of the contract on one kind of store, each on a database of its own.
+macro_rules! store_tests {
+    ($store:ident, $place:ty, [$($area:ident :: $case:ident,)*]) => {
+        mod $store {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let place = <$place as crate::place::Place>::new().await;
+                    super::$area::$case(&place).await;
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! both_stores {
+    ($($area:ident :: $case:ident,)*) => {
+        store_tests!(on_postgres, crate::postgres::PostgresPlace, [$($area::$case,)*]);
+        store_tests!(on_sqlite, crate::sqlite::SqlitePlace, [$($area::$case,)*]);
+    };
+}
+
+both_stores! {
+    writing::a_transaction_is_applied_whole_or_not_at_all,
+    writing::every_unmet_precondition_refuses,
+    writing::met_preconditions_let_pass,
+    writing::a_group_is_decided_in_order,
+    writing::what_changes_nothing_spends_no_revision,
+    writing::revisions_have_no_gaps_under_concurrent_writers,
+    writing::a_writer_that_is_behind_gets_what_others_committed,
+    writing::a_large_transaction_is_stored_whole,
+    writing::text_that_a_database_refuses_does_not_fail_the_group,
+    retries::a_retry_gets_the_first_outcome,
+    retries::a_retry_of_what_changed_nothing_changes_nothing_later,
+    retries::a_refused_request_is_judged_anew,
+    retries::a_request_twice_in_a_group_is_applied_once,
+    retries::answers_are_forgotten_after_a_day,
+    reading::an_empty_store_has_a_name,
+    reading::entries_of_any_content_are_kept,
+    reading::loading_equals_replaying,
+    reading::sessions_and_locks_survive_loading,
+    reading::markers_move_with_their_transaction,
+    history::everything_about_a_commit_is_kept,
+    history::commits_are_found_by_key_and_prefix,
+    history::history_is_paged_from_the_newest,
+    history::every_past_state_can_be_read,
+    following::a_reader_gets_what_it_missed,
+    following::a_reader_far_behind_is_told_to_load,
+    following::a_follower_that_loses_any_notification_converges,
+    following::the_first_nudge_comes_at_once,
+    compaction::live_values_outlive_their_history,
+    compaction::indexes_never_fall,
+    compaction::a_deletion_stays_a_deletion,
+    compaction::readers_below_the_floor_are_told_to_load,
+    compaction::a_floor_above_the_head_is_refused,
+    lineage::a_state_of_another_database_is_noticed,
+    lineage::a_restored_copy_is_noticed,
+    lineage::an_epoch_begins_only_where_it_was_meant_to,
+    lineage::an_epoch_lies_above_all_that_readers_hold,
+    lineage::commits_go_on_under_a_new_epoch,
+}

@@ -1,0 +1,288 @@
+//! What Postgres adds: notices between replicas, and a network that fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chameleon_model::Outcome;
+use chameleon_store::{Notifications, PostgresSettings, PostgresStore, Store, StoreError};
+use futures::{FutureExt as _, StreamExt as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use test_kit::postgres::{TestDatabase, database};
+use test_kit::{FaultProxy, eventually};
+
+use crate::place::{Place, Replica, content};
+use crate::write::*;
+
+pub(crate) struct PostgresPlace(TestDatabase);
+
+impl Place for PostgresPlace {
+    async fn new() -> Self {
+        Self(database().await)
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(
+            PostgresStore::connect(&settings(self.0.url()))
+                .await
+                .expect("connects"),
+        )
+    }
+
+    async fn execute(&self, statements: &[String]) {
+        let mut connection = PgConnection::connect(self.0.url()).await.expect("connects");
+        for statement in statements {
+            let statement = AssertSqlSafe(statement.as_str());
+            connection.execute(statement).await.expect("is executed");
+        }
+    }
+}
+
+/// Never polls, so that only notices can wake.
+fn settings(url: &str) -> PostgresSettings {
+    PostgresSettings {
+        max_connections: 3,
+        poll_interval: Duration::from_hours(1),
+        ..PostgresSettings::new(url)
+    }
+}
+
+/// Waits until nudges have arrived and no more are waiting.
+async fn settle(nudges: &mut Notifications) {
+    nudges.next().await.expect("the stream goes on");
+    while nudges.next().now_or_never().is_some() {}
+}
+
+/// Waits until the replica of `nudges` listens: only a notice that arrives shows it.
+async fn listening(place: &PostgresPlace, nudges: &mut Notifications) {
+    settle(nudges).await;
+    let notice = "SELECT pg_notify('chameleon_changed', '')".to_owned();
+    eventually("a notice arrives", async || {
+        place.execute(std::slice::from_ref(&notice)).await;
+        nudges.next().now_or_never().flatten()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_wakes_the_followers_of_other_stores() {
+    let place = PostgresPlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let mut follower = Replica::at(&place).await;
+    let mut nudges = follower.store.notifications();
+    listening(&place, &mut nudges).await;
+    for n in 0..20 {
+        let head = writer.apply(only(put("a", &n.to_string()))).await;
+        while follower.state.stamp() != head {
+            nudges.next().await.expect("the stream goes on");
+            follower.look().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_commits_nothing_wakes_nobody() {
+    let place = PostgresPlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    writer.apply(only(put("a", "1"))).await;
+    let mut nudges = place.open().await.notifications();
+    let store = place.open().await;
+    let mut other = store.notifications();
+    listening(&place, &mut other).await;
+    while nudges.next().now_or_never().flatten().is_some() {}
+
+    writer.outcome(request(new_request(), put("a", "1"))).await;
+    let mut listener = sqlx::postgres::PgListener::connect(place.0.url())
+        .await
+        .unwrap();
+    listener.listen("chameleon_changed").await.unwrap();
+    writer
+        .outcome(request(new_request(), delete("nothing")))
+        .await;
+    // Notices come in order, so the first to come would be that of the commit without effect.
+    place
+        .execute(&["SELECT pg_notify('chameleon_changed', 'last')".to_owned()])
+        .await;
+    assert_eq!(listener.recv().await.unwrap().payload(), "last");
+}
+
+#[tokio::test]
+async fn a_lost_listening_connection_is_replaced_and_nudges() {
+    let place = PostgresPlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let mut follower = Replica::at(&place).await;
+    let mut nudges = follower.store.notifications();
+    listening(&place, &mut nudges).await;
+
+    let kill = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    place.execute(&[kill.to_owned()]).await;
+    // Nobody was told of this one.
+    let head = writer.apply(only(put("a", "unheard"))).await;
+    while follower.state.stamp() != head {
+        nudges.next().await.expect("the stream goes on");
+        follower.look().await;
+    }
+    listening(&place, &mut nudges).await;
+    let head = writer.apply(only(put("a", "heard"))).await;
+    while follower.state.stamp() != head {
+        nudges.next().await.expect("the stream goes on");
+        follower.look().await;
+    }
+    assert_eq!(content(&follower.state), content(&writer.state));
+}
+
+#[tokio::test]
+async fn notices_that_do_not_arrive_are_replaced_by_a_poll() {
+    let place = PostgresPlace::new().await;
+    // Listening elsewhere hears as little as listening through a pooler in transaction mode.
+    let elsewhere = database().await;
+    let deaf = PostgresSettings {
+        listen_url: Some(elsewhere.url().to_owned()),
+        ..settings(place.0.url())
+    };
+    let store = Arc::new(PostgresStore::connect(&deaf).await.unwrap());
+    let mut follower = Replica {
+        state: store.load().await.unwrap(),
+        store,
+    };
+    let mut nudges = follower.store.notifications();
+    // Found deaf, it nudges again and again without any commit.
+    for _ in 0..4 {
+        nudges.next().await.expect("the stream goes on");
+    }
+    let head = Replica::at(&place).await.apply(only(put("a", "1"))).await;
+    while follower.state.stamp() != head {
+        nudges.next().await.expect("the stream goes on");
+        follower.look().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cut_network_fails_fast_and_heals() {
+    let place = PostgresPlace::new().await;
+    let proxy = FaultProxy::start(place.0.server_address()).await;
+    let through = settings(&place.0.url_through(&proxy));
+    let store = Arc::new(PostgresStore::connect(&through).await.unwrap());
+    let mut cut_off = Replica {
+        state: store.load().await.unwrap(),
+        store,
+    };
+    let mut nudges = cut_off.store.notifications();
+    listening(&place, &mut nudges).await;
+
+    proxy.cut().await;
+    let id = new_request();
+    let mut writer = Replica::at(&place).await;
+    let lost = cut_off
+        .store
+        .commit(&cut_off.state, vec![request(id, put("a", "1"))])
+        .await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    let read = cut_off.store.changes_since(cut_off.state.stamp()).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    let head = writer.apply(only(put("b", "1"))).await;
+
+    proxy.heal();
+    // A nudge comes by itself once the connection is back.
+    while cut_off.state.stamp() != head {
+        nudges.next().await.expect("the stream goes on");
+        cut_off.look().await;
+    }
+    cut_off.apply(request(id, put("a", "1"))).await;
+}
+
+/// The network stops at any moment of a commit: whatever became of it, its retry neither loses nor
+/// repeats it.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_found_by_its_retry() {
+    let place = PostgresPlace::new().await;
+    let proxy = FaultProxy::start(place.0.server_address()).await;
+    let impatient = PostgresSettings {
+        acquire_timeout: Duration::from_millis(500),
+        timeout: Duration::from_millis(500),
+        ..settings(&place.0.url_through(&proxy))
+    };
+    let store = PostgresStore::connect(&impatient).await.unwrap();
+    let mut witness = Replica::at(&place).await;
+    for n in 0..6_u64 {
+        let state = witness.store.load().await.unwrap();
+        let transaction = request(new_request(), put("a", &n.to_string()));
+        let stalling = async {
+            tokio::time::sleep(Duration::from_micros(n * 700)).await;
+            proxy.stall();
+        };
+        let (first, ()) = tokio::join!(store.commit(&state, vec![transaction.clone()]), stalling);
+        if let Err(error) = &first {
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+        proxy.heal();
+        // By way of another replica, since this one may still be busy with dead connections.
+        let outcome = witness.outcome(transaction).await;
+        assert!(matches!(outcome, Outcome::Committed(stamp) if stamp.revision.0 == n + 1));
+        assert_eq!(
+            witness.state.stamp().revision.0,
+            n + 1,
+            "applied exactly once"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_told_with_its_cause() {
+    let place = database().await;
+    let absent = place.url().replace(place.name(), "no_such_database");
+    let nobody = "postgres://ada:secret@127.0.0.1:1/x";
+    for (url, cause) in [
+        (
+            absent.as_str(),
+            "database \"no_such_database\" does not exist",
+        ),
+        (nobody, "refused"),
+    ] {
+        let Err(StoreError::Unavailable(error)) = chameleon_store::open(url).await.map(drop) else {
+            panic!("{url} was opened");
+        };
+        let text = error.to_string();
+        assert!(text.contains(cause) && !text.contains("secret"), "{text}");
+        assert!(text.starts_with('`'), "names the place: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_tables_says_what_to_run() {
+    let place = database().await;
+    let careful = PostgresSettings {
+        migrate: false,
+        ..settings(place.url())
+    };
+    let Err(StoreError::Unavailable(cause)) = PostgresStore::connect(&careful).await.map(drop)
+    else {
+        panic!("connected without tables");
+    };
+    assert!(
+        cause.to_string().contains("config-server migrate"),
+        "{cause}"
+    );
+
+    chameleon_store::migrate(place.url()).await.unwrap();
+    PostgresStore::connect(&careful).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_may_migrate_at_once() {
+    let place = database().await;
+    let all = (0..6).map(|_| chameleon_store::migrate(place.url()));
+    for done in futures::future::join_all(all).await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn settings_hide_the_password() {
+    let settings = PostgresSettings::new("postgres://ada:secret@db/x");
+    let shown = format!("{settings:?}");
+    assert!(
+        shown.contains("ada:***@db") && !shown.contains("secret"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,130 @@
+//! What SQLite adds: a file, and nudges within the process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chameleon_store::{SqliteStore, Store, StoreError, open};
+use futures::{FutureExt as _, StreamExt as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+
+use crate::place::{Place, Replica, content};
+use crate::write::*;
+
+pub(crate) struct SqlitePlace(tempfile::TempDir);
+
+impl SqlitePlace {
+    fn file(&self) -> PathBuf {
+        self.0.path().join("data/chameleon.db")
+    }
+
+    fn address(&self) -> String {
+        format!("sqlite://{}", self.file().display())
+    }
+}
+
+impl Place for SqlitePlace {
+    async fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        open(&self.address()).await.expect("opens")
+    }
+
+    async fn execute(&self, statements: &[String]) {
+        let mut connection = SqliteConnection::connect(&self.address())
+            .await
+            .expect("connects");
+        for statement in statements {
+            let statement = AssertSqlSafe(statement.as_str());
+            connection.execute(statement).await.expect("is executed");
+        }
+        connection.close().await.expect("closes");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_wakes_followers_before_it_returns() {
+    let place = SqlitePlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let mut nudges = writer.store.notifications();
+    while nudges.next().now_or_never().is_some() {}
+    writer.apply(only(put("a", "1"))).await;
+    assert_eq!(nudges.next().now_or_never(), Some(Some(())));
+
+    // What commits nothing does not.
+    writer.outcome(request(new_request(), put("a", "1"))).await;
+    assert_eq!(nudges.next().now_or_never(), None);
+}
+
+#[tokio::test]
+async fn a_store_carries_on_with_its_file() {
+    let place = SqlitePlace::new().await;
+    let mut first = Replica::at(&place).await;
+    first.apply(only(put("a", "1"))).await;
+    let kept = first.state.clone();
+    drop(first);
+    let mut second = Replica::at(&place).await;
+    assert_eq!(content(&second.state), content(&kept));
+    second.apply(only(put("a", "2"))).await;
+}
+
+#[tokio::test]
+async fn memory_holds_a_store_as_long_as_it_lives() {
+    let store = open("sqlite::memory:").await.unwrap();
+    let mut replica = Replica {
+        state: store.load().await.unwrap(),
+        store,
+    };
+    let stamp = replica.apply(only(put("a", "1"))).await;
+    assert_eq!(replica.store.load().await.unwrap().stamp(), stamp);
+    let other = open("sqlite::memory:").await.unwrap();
+    assert!(other.load().await.unwrap().is_empty());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn others_may_not_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = SqlitePlace::new().await;
+    let mut replica = Replica::at(&place).await;
+    replica.apply(only(put("a", "secret"))).await;
+    for file in ["chameleon.db", "chameleon.db-wal"] {
+        let path = place.file().with_file_name(file);
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_used_is_named() {
+    let place = SqlitePlace::new().await;
+    let file = place.0.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let under_a_file = file.join("folder/chameleon.db");
+    for path in [under_a_file.as_path(), place.0.path()] {
+        let address = format!("sqlite://{}", path.display());
+        let Err(StoreError::Address(message)) = open(&address).await.map(drop) else {
+            panic!("{address} was opened");
+        };
+        let start = format!("cannot write to `{}`: ", path.display());
+        assert!(message.starts_with(&start), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_refused() {
+    let place = SqlitePlace::new().await;
+    let file = place.0.path().join("notes.txt");
+    std::fs::write(
+        &file,
+        "milk, bread, and a letter that is long enough for a header".repeat(99),
+    )
+    .unwrap();
+    let error = SqliteStore::open(file.to_str().unwrap())
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+}
