@@ -1,9 +1,24 @@
-//! The Chameleon client: the server's API, and live, typed, validated configuration over it.
+#![doc = include_str!("../README.md")]
 
 mod api;
+mod builder;
+mod chameleon;
+mod configuration;
+mod engine;
+mod follow;
+mod last_good;
+mod live;
+mod outcomes;
 
 pub use api::{
     Api, ApiError, ApiSettings, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff,
     Fleet, HistoryQuery, Identity, Instance, KeyChange, Selection, ServerStatus, Source, State,
     SyncReport, Token, Update, Watch,
 };
+pub use builder::{Builder, ConnectError};
+pub use chameleon::{BindError, Chameleon};
+pub use chameleon_model::document::Fault;
+pub use chameleon_model::{Revision, Stamp};
+pub use configuration::{Configuration, Violation};
+pub use engine::{ClientState, Rejection};
+pub use live::{Changed, Changes, Frame, Live, Loaded};

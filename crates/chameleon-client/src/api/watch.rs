@@ -194,6 +194,16 @@ impl Watch {
         }
     }
 
+    /// Ends the stream in peace: what was reported before still reaches the server.
+    pub(crate) async fn close(self) {
+        let Phase::Open(session) = self.phase else {
+            return;
+        };
+        let Session { up, mut down, .. } = *session;
+        drop(up);
+        while let Ok(Some(_)) = down.message().await {}
+    }
+
     fn lost(&mut self, error: ApiError) -> WatchEvent {
         self.phase = Phase::Idle;
         self.next_server = (self.next_server + 1) % self.servers.len();
