@@ -1,0 +1,6 @@
+//! The service as its clients and its vendors see it.
+
+mod failover;
+mod input;
+mod support;
+mod vendors;
