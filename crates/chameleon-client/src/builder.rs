@@ -219,7 +219,7 @@ impl Builder {
             prefixes: Vec::new(),
         };
         let last = last_good.as_ref().map(|documents| documents.stamp);
-        let mut watch = (api.watch(&selection, last, Some(identity))).from_the_start();
+        let mut watch = (api.watch(&selection, last, Some(identity))).starting_whole();
 
         let waited = self.connect_timeout;
         let mut failure = None;

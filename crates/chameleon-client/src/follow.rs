@@ -89,16 +89,15 @@ impl Follower {
         let documents = (self.engine.layers()).select(stamp, self.watch.entries());
         let engine = Arc::clone(&self.engine);
         let mut applying = spawn_blocking(move || engine.apply(documents));
-        let verdict = match timeout(SLOW_APPLY, &mut applying).await {
-            Ok(verdict) => verdict,
-            Err(_) => {
-                self.watch.report(v1::Outcome {
-                    stamp: Some(stamp.into()),
-                    verdict: Some(v1::outcome::Verdict::Received(v1::Received {})),
-                    ..v1::Outcome::default()
-                });
-                applying.await
-            }
+        let verdict = if let Ok(verdict) = timeout(SLOW_APPLY, &mut applying).await {
+            verdict
+        } else {
+            self.watch.report(v1::Outcome {
+                stamp: Some(stamp.into()),
+                verdict: Some(v1::outcome::Verdict::Received(v1::Received {})),
+                ..v1::Outcome::default()
+            });
+            applying.await
         };
         verdict.unwrap_or_else(|_| {
             let key = &self.engine.layers().keys()[3];

@@ -1,5 +1,6 @@
 //! The server's API: reading, watching and changing what it holds.
 
+mod convert;
 mod error;
 mod servers;
 mod state;
@@ -29,7 +30,7 @@ pub use watch::Watch;
 pub(crate) use watch::WatchEvent;
 
 /// A commit may carry 64 MiB, so it gets more time than other calls.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+const COMMIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to reach the servers.
 #[derive(Clone, Debug)]

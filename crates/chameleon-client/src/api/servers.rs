@@ -25,7 +25,7 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// The configured servers; the one that answered last is asked first.
 #[derive(Debug)]
 pub(super) struct Servers {
-    servers: Vec<Server>,
+    all: Vec<Server>,
     preferred: AtomicUsize,
     token: Option<Token>,
     call_timeout: Duration,
@@ -42,14 +42,14 @@ struct Server {
 
 impl Servers {
     pub(super) fn new(settings: ApiSettings) -> Result<Self, ApiError> {
-        let servers: Vec<_> = (settings.servers.iter())
+        let all: Vec<_> = (settings.servers.iter())
             .map(|address| Server::new(address, settings.connect_timeout))
             .collect::<Result<_, _>>()?;
-        if servers.is_empty() {
+        if all.is_empty() {
             return Err(ApiError::NoServers);
         }
         Ok(Self {
-            servers,
+            all,
             preferred: AtomicUsize::new(0),
             token: settings.token,
             call_timeout: settings.call_timeout,
@@ -58,11 +58,11 @@ impl Servers {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.servers.len()
+        self.all.len()
     }
 
     pub(super) fn addresses(&self) -> Vec<String> {
-        (self.servers.iter())
+        (self.all.iter())
             .map(|server| server.address.clone())
             .collect()
     }
@@ -86,7 +86,7 @@ impl Servers {
             None => None,
             Some(token) => Some(token.header().await?),
         };
-        let server = &self.servers[index % self.servers.len()];
+        let server = &self.all[index % self.all.len()];
         let client = server.client.get_or_init(|| {
             ConfigClient::new(server.endpoint.connect_lazy())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)

@@ -92,7 +92,7 @@ impl Watch {
     }
 
     /// Asks for a complete state first, of which only one older than `last` is refused.
-    pub(crate) fn from_the_start(mut self) -> Self {
+    pub(crate) fn starting_whole(mut self) -> Self {
         self.resumable = false;
         self
     }

@@ -2,8 +2,8 @@
 
 mod documents;
 mod slot;
+mod verdict;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,48 +17,8 @@ use crate::{Configuration, Live};
 
 pub(crate) use documents::{Documents, Layers, Lookup};
 use slot::{Publish, Slot, TypedSlot};
-
-/// How a client stands to its servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// Connected; the values follow the server.
-    Ready,
-    /// No server is connected; the values are the last good ones.
-    Stale {
-        /// Since when.
-        since: Instant,
-    },
-    /// The values come from the last-known-good file or are the defaults, because since the start no
-    /// good state has come from a server.
-    Fallback,
-}
-
-/// Why a state was not applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Which state.
-    pub stamp: Stamp,
-    /// Everything that is wrong with it, each with file, line and path.
-    pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&faults_line(&self.faults))
-    }
-}
-
-/// Faults in one line; a long list is cut, for it travels back to the server.
-pub(crate) fn faults_line(faults: &[Fault]) -> String {
-    const SHOWN: usize = 20;
-    let mut lines: Vec<_> = (faults.iter().take(SHOWN))
-        .map(ToString::to_string)
-        .collect();
-    if faults.len() > SHOWN {
-        lines.push(format!("and {} more", faults.len() - SHOWN));
-    }
-    lines.join("; ")
-}
+pub use verdict::{ClientState, Rejection};
+pub(crate) use verdict::{Verdict, faults_line};
 
 /// The rules that a client was built with.
 pub(crate) struct Rules {
@@ -92,22 +52,6 @@ struct Good {
     documents: Documents,
     resolved: Resolved,
     is_live: bool,
-}
-
-/// What became of a state that a server has sent.
-#[derive(Clone, Debug)]
-pub(crate) enum Verdict {
-    Applied(Stamp),
-    Rejected(Rejection),
-}
-
-impl Verdict {
-    pub(crate) fn stamp(&self) -> Stamp {
-        match self {
-            Self::Applied(stamp) => *stamp,
-            Self::Rejected(rejection) => rejection.stamp,
-        }
-    }
 }
 
 /// Why there is nothing to start with.
@@ -187,7 +131,7 @@ impl Engine {
             Ok(resolved) => {
                 let applied = match prepare(&inner.group, &resolved, stamp) {
                     Ok(publish) => {
-                        publish.into_iter().for_each(|publish| publish());
+                        swap_in(publish);
                         Verdict::Applied(stamp)
                     }
                     Err(faults) => Verdict::Rejected(Rejection { stamp, faults }),
@@ -260,7 +204,7 @@ impl Engine {
                     return Ok((None, slot, live));
                 }
                 if let Ok(publish) = prepare(&inner.group, &fallback.resolved, stamp) {
-                    publish.into_iter().for_each(|publish| publish());
+                    swap_in(publish);
                     return Ok((Some(fallback), slot, live));
                 }
             }
@@ -426,6 +370,12 @@ fn prepare<'a>(
     faults.sort();
     faults.dedup();
     Err(faults)
+}
+
+fn swap_in(publish: Vec<Publish<'_>>) {
+    for publish in publish {
+        publish();
+    }
 }
 
 fn now() -> Instant {

@@ -1,11 +1,13 @@
 //! The calls: several servers, tokens, chunks, retries.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chameleon_client::{Api, ApiError, ApiSettings, CommitOutcome, Selection, Token};
 use chameleon_model::{Key, Operation, Transaction};
 use chameleon_proto::v1::commit_request::Message;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::fake::{Fake, soon, stamp, state};
 
@@ -139,6 +141,35 @@ async fn a_commit_carries_a_request_id_and_all_operations() {
         other => panic!("operations were expected: {other:?}"),
     });
     assert_eq!(operations.sum::<usize>(), 7);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_sent_again_under_its_id() {
+    let (first, second) = (Fake::start().await, Fake::start().await);
+    first.shared.swallows.store(true, Ordering::Relaxed);
+    // A cable to the first server that can be cut.
+    let cable = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", cable.local_addr().unwrap());
+    let behind = first.address.trim_start_matches("http://").to_owned();
+    let mut cables = JoinSet::new();
+    cables.spawn(async move {
+        let (mut near, _) = cable.accept().await.unwrap();
+        let mut far = TcpStream::connect(behind).await.unwrap();
+        // It ends by being cut.
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    });
+    let api = api(&[&address, &second.address]);
+    let (outcome, ()) = tokio::join!(soon(api.commit(Transaction::default())), async {
+        soon(first.shared.swallowed.notified()).await;
+        cables.shutdown().await;
+    });
+    assert_eq!(outcome.unwrap(), CommitOutcome::Committed(stamp(1, 9)));
+    let (once, again) = (
+        first.shared.commits.lock().await,
+        second.shared.commits.lock().await,
+    );
+    assert_eq!((once.len(), again.len()), (1, 1));
+    assert_eq!(once[0], again[0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Each state that must not be applied leaves the last good values, and the next good one recovers.
 
-use chameleon_client::{ClientState, Live};
+use chameleon_client::{ClientState, Live, Stamp};
+use chameleon_model::Tag;
 use chameleon_proto::v1;
 use futures::future::join;
 
@@ -25,12 +26,10 @@ fn more(mut state: v1::State) -> v1::State {
     state
 }
 
-#[tokio::test]
-async fn bad_states_leave_the_last_good_values() {
-    let held = stamp(1, 5);
-    let next = stamp(1, 6);
+/// A name, what is sent while `held` is applied, and what comes of it.
+fn cases(held: Stamp, next: Stamp) -> Vec<(&'static str, Vec<v1::State>, Seen)> {
     let change = |text: &str| state(next, Some(held), &[(BETA, text)]);
-    let cases: Vec<(&str, Vec<v1::State>, Seen)> = vec![
+    vec![
         (
             "broken YAML",
             vec![change("aMapPercentage: 1\n  b: [\n")],
@@ -98,8 +97,8 @@ async fn bad_states_leave_the_last_good_values() {
         (
             "another state under the same revision",
             vec![state(
-                chameleon_client::Stamp {
-                    tag: chameleon_model::Tag(1),
+                Stamp {
+                    tag: Tag(1),
                     ..held
                 },
                 None,
@@ -108,8 +107,13 @@ async fn bad_states_leave_the_last_good_values() {
             Seen::Resubscribed,
         ),
         ("no stamp", vec![v1::State::default()], Seen::Resubscribed),
-    ];
-    for (name, bad, seen) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn bad_states_leave_the_last_good_values() {
+    let (held, next) = (stamp(1, 5), stamp(1, 6));
+    for (name, bad, seen) in cases(held, next) {
         println!("case: {name}");
         let mut server = Fake::start().await;
         let address = server.address.clone();

@@ -9,7 +9,7 @@ use chameleon_model::{Epoch, Revision, Tag};
 use chameleon_proto::v1::config_server::{Config, ConfigServer};
 use chameleon_proto::v1::{self, outcome::Verdict, watch_request::Message};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
@@ -51,6 +51,9 @@ pub(crate) struct Shared {
     pub(crate) token: Mutex<Option<String>>,
     pub(crate) reads: Mutex<Vec<v1::State>>,
     pub(crate) commits: Mutex<Vec<Vec<v1::CommitRequest>>>,
+    /// Given a turn for each commit, whose answer then never comes.
+    pub(crate) swallowed: Notify,
+    pub(crate) swallows: AtomicBool,
 }
 
 pub(crate) struct Fake {
@@ -78,6 +81,8 @@ impl Fake {
             token: Mutex::default(),
             reads: Mutex::default(),
             commits: Mutex::default(),
+            swallowed: Notify::new(),
+            swallows: AtomicBool::new(false),
         });
         let service = ConfigServer::new(Service(Arc::clone(&shared)));
         let mut tasks = JoinSet::new();
@@ -227,6 +232,10 @@ impl Config for Service {
             received.push(message);
         }
         self.0.commits.lock().await.push(received);
+        if self.0.swallows.load(Ordering::Relaxed) {
+            self.0.swallowed.notify_one();
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(v1::CommitResponse {
             outcome: Some(v1::commit_response::Outcome::Committed(stamp(1, 9).into())),
         }))
