@@ -2,5 +2,6 @@
 
 mod failover;
 mod input;
+mod live;
 mod support;
 mod vendors;
