@@ -117,13 +117,29 @@ impl Place {
         road.or_else(|| self.jibun.as_ref().map(ToString::to_string))
     }
 
-    /// Adds what an address row knows about the same place.
-    pub(crate) fn complete_from(&mut self, address: Self) {
-        self.name = self.name.take().or(address.name);
-        self.road = self.road.take().or(address.road);
-        self.jibun = self.jibun.take().or(address.jibun);
-        if self.region.legal_dong.is_none() {
-            self.region = address.region;
+    /// Tells whether both have the same building's or the same lot's address.
+    pub(crate) fn shares_address(&self, other: &Self) -> bool {
+        self.shares_road(other) || self.shares_lot(other)
+    }
+
+    /// Tells whether both have the same road address down to its number.
+    pub(crate) fn shares_road(&self, other: &Self) -> bool {
+        self.road.as_ref().is_some_and(RoadAddress::has_number) && self.road == other.road
+    }
+
+    /// Tells whether both are on the same lot.
+    pub(crate) fn shares_lot(&self, other: &Self) -> bool {
+        self.jibun.as_ref().is_some_and(JibunAddress::has_lot) && self.jibun == other.jibun
+    }
+
+    /// Takes over the addresses of a row about the same place where they are narrower.
+    pub(crate) fn complete_address(&mut self, other: &Self) {
+        if !self.road.as_ref().is_some_and(RoadAddress::has_number) && other.road.is_some() {
+            self.road.clone_from(&other.road);
+        }
+        if !self.jibun.as_ref().is_some_and(JibunAddress::has_lot) && other.jibun.is_some() {
+            self.jibun.clone_from(&other.jibun);
+            self.region.clone_from(&other.region);
         }
         self.precision = precision(self.road.as_ref(), self.jibun.as_ref());
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 mod json;
+mod legs;
 mod naver;
 mod tmap;
 mod transport;

@@ -149,7 +149,7 @@ async fn naver_asks_the_other_search_when_the_first_finds_nothing() {
 }
 
 #[tokio::test]
-async fn tmap_asks_its_address_search_for_an_address_without_a_shop() {
+async fn tmap_asks_its_address_search_for_addresses_only() {
     let world = World::silent().await;
     world.tmap_answers(POIS, ResponseTemplate::new(204)).await;
     world
@@ -158,7 +158,25 @@ async fn tmap_asks_its_address_search_for_an_address_without_a_shop() {
     let client = world.client(100, 0);
     assert_eq!(client.search("위례성대로 2").await.names(), ["장은빌딩"]);
     assert!(client.search("없는 가게").await.names().is_empty());
-    assert_eq!(World::paths(&world.tmap).await, [POIS, FULL_ADDRESS, POIS]);
+    let mut asked = World::paths(&world.tmap).await;
+    asked.sort();
+    assert_eq!(asked, [FULL_ADDRESS, POIS, POIS]);
+}
+
+#[tokio::test]
+async fn an_address_is_answered_by_its_building_and_not_by_the_shops_in_it() {
+    let world = World::new().await;
+    world
+        .tmap_answers(FULL_ADDRESS, ok(fixture!("tmap/full_address_road.json")))
+        .await;
+    let by_tmap = world.client(100, 0).search("위례성대로 2").await;
+    let by_naver = world.client(0, 100).search("위례성대로 2").await;
+    assert_eq!((by_tmap.provider(), by_naver.provider()), ("a", "b"));
+    assert_eq!(by_tmap.json(), by_naver.json());
+    assert_eq!(
+        by_tmap.json()["items"][0]["jibun_address"],
+        "서울특별시 송파구 방이동 44-2"
+    );
 }
 
 #[tokio::test]

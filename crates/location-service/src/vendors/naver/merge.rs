@@ -1,42 +1,22 @@
 //! One list out of the shop search's and the address search's rows.
 
-use crate::{
-    address::{JibunAddress, RoadAddress},
-    place::Place,
-    vendors::VendorError,
-};
+use crate::place::Place;
 
 /// Two rows closer than this may be the same place if their names agree.
 const SAME_PLACE_METRES: f64 = 30.0;
 
-/// Merges the answers of both searches; one failing does not take the other's rows away.
-pub(crate) fn legs(
-    local: Result<Vec<Place>, VendorError>,
-    geocode: Result<Vec<Place>, VendorError>,
-) -> Result<Vec<Place>, VendorError> {
-    match (local, geocode) {
-        (Ok(local), Ok(geocode)) => Ok(merge(local, geocode)),
-        (Ok(rows), Err(error)) | (Err(error), Ok(rows)) => {
-            if rows.is_empty() {
-                Err(error)
-            } else {
-                tracing::warn!("carried on with half of a search: {error}");
-                Ok(rows)
-            }
-        }
-        (Err(local), Err(geocode)) => Err(local.worse(geocode)),
-    }
-}
-
 /// Shops first; an address row that is one of them completes it instead of following it.
-fn merge(mut shops: Vec<Place>, addresses: Vec<Place>) -> Vec<Place> {
+pub(crate) fn merge(mut shops: Vec<Place>, addresses: Vec<Place>) -> Vec<Place> {
     let mut rest = Vec::new();
     for address in addresses {
         let same = RULES
             .iter()
             .find_map(|rule| shops.iter().position(|shop| rule(shop, &address)));
         match same {
-            Some(index) => shops[index].complete_from(address),
+            Some(index) => {
+                shops[index].complete_address(&address);
+                shops[index].name = shops[index].name.take().or(address.name);
+            }
             None => rest.push(address),
         }
     }
@@ -50,9 +30,7 @@ const RULES: [fn(&Place, &Place) -> bool; 3] =
 
 /// An equal address alone is not enough: one building holds many shops.
 fn same_road_and_name(one: &Place, other: &Place) -> bool {
-    let same_road =
-        one.road.as_ref().is_some_and(RoadAddress::has_number) && one.road == other.road;
-    same_road
+    one.shares_road(other)
         && match (one.normal_name(), other.normal_name()) {
             (Some(one), Some(other)) => one == other,
             _ => true,
@@ -60,9 +38,7 @@ fn same_road_and_name(one: &Place, other: &Place) -> bool {
 }
 
 fn same_lot_and_name(one: &Place, other: &Place) -> bool {
-    let same_lot =
-        one.jibun.as_ref().is_some_and(JibunAddress::has_lot) && one.jibun == other.jibun;
-    same_lot
+    one.shares_lot(other)
         && one
             .normal_name()
             .is_some_and(|name| Some(name) == other.normal_name())
@@ -85,13 +61,10 @@ fn near_and_alike(one: &Place, other: &Place) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
-        address::Region,
+        address::{JibunAddress, Region, RoadAddress},
         place::Point,
-        vendors::{FailureClass, Operation, Vendor},
     };
 
     const ROAD: &str = "서울 송파구 위례성대로 2";
@@ -159,43 +132,5 @@ mod tests {
             vec![place("가", ROAD, "", 37.5)],
         );
         assert_eq!(one_letter.len(), 2);
-    }
-
-    #[test]
-    fn failures_count_only_without_rows() {
-        let error = |class| VendorError {
-            class,
-            vendor: Vendor::Naver,
-            operation: Operation::Local,
-            http_status: None,
-            vendor_code: None,
-            message: String::new(),
-            elapsed: Duration::ZERO,
-        };
-        let rows = || vec![place("가게", ROAD, "", 37.5)];
-        assert_eq!(
-            legs(Err(error(FailureClass::Timeout)), Ok(rows()))
-                .expect("rows")
-                .len(),
-            1
-        );
-        assert_eq!(
-            legs(Ok(rows()), Err(error(FailureClass::Timeout)))
-                .expect("rows")
-                .len(),
-            1
-        );
-        let none = legs(Ok(Vec::new()), Err(error(FailureClass::Upstream)));
-        assert_eq!(none.expect_err("no rows").class, FailureClass::Upstream);
-        let both = legs(
-            Err(error(FailureClass::Timeout)),
-            Err(error(FailureClass::Unauthorized)),
-        );
-        assert_eq!(both.expect_err("no rows").class, FailureClass::Unauthorized);
-        assert!(
-            legs(Ok(Vec::new()), Ok(Vec::new()))
-                .expect("an answer")
-                .is_empty()
-        );
     }
 }

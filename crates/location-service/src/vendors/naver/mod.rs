@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{
-    MapVendor, Operation, VendorError,
+    MapVendor, Operation, VendorError, legs,
     transport::{Call, Transport},
 };
 use crate::{
@@ -160,7 +160,7 @@ impl MapVendor for Naver {
                 let local = self.local(query.text(), deadline);
                 let geocode = self.geocode(&address, "5", deadline);
                 let (local, geocode) = tokio::join!(local, geocode);
-                merge::legs(local, geocode)
+                legs::join(local, geocode, merge::merge)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! SK TMAP: one search for shops, buildings and addresses.
+//! SK TMAP: a search for shops, buildings and addresses, one for addresses only, and a reverse lookup.
 
 mod envelope;
 mod full_address;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     MapVendor, Operation, VendorError,
     json::Text,
+    legs,
     transport::{Call, Transport},
 };
 use crate::{
@@ -154,13 +155,18 @@ impl MapVendor for Tmap {
         query: &SearchQuery,
         deadline: Instant,
     ) -> Result<Vec<Place>, VendorError> {
-        let places = self.pois(query, deadline).await?;
-        if !places.is_empty() || query.kind() != QueryKind::Address {
-            return Ok(places);
+        if query.kind() != QueryKind::Address {
+            return self.pois(query, deadline).await;
         }
-        // An address without a shop or a building at it is known to the address search only.
-        let hits = self.full_address(&query.address_text(), deadline).await?;
-        Ok(hits.into_iter().map(|hit| hit.place).collect())
+        // One call knows the building and only one of its addresses, the other knows both addresses
+        // and only the shops in it.
+        let text = query.address_text();
+        let (hits, pois) = tokio::join!(
+            self.full_address(&text, deadline),
+            self.pois(query, deadline)
+        );
+        let hits = hits.map(|hits| hits.into_iter().map(|hit| hit.place).collect());
+        legs::join(hits, pois, complete)
     }
 
     async fn reverse_address(
@@ -206,4 +212,17 @@ fn dong<'a>(eup_myun: &'a Text, legal_dong: &'a Text) -> &'a str {
     } else {
         eup_myun.as_str()
     }
+}
+
+/// Gives each address what the places at it know; without any address the places are the answer.
+fn complete(mut hits: Vec<Place>, pois: Vec<Place>) -> Vec<Place> {
+    if hits.is_empty() {
+        return pois;
+    }
+    for hit in &mut hits {
+        if let Some(poi) = pois.iter().find(|poi| hit.shares_address(poi)) {
+            hit.complete_address(poi);
+        }
+    }
+    hits
 }
