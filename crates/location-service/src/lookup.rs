@@ -97,7 +97,6 @@ pub(crate) async fn serve(
                 });
             }
             Err(error) => {
-                tracing::warn!(provider = %provider.name, class = error.class.name(), "provider failed: {error}");
                 if !error.class.fails_over() {
                     return Err(Unserved::Refused);
                 }

@@ -1,10 +1,7 @@
 //! The providers in force: built from each new configuration, swapped whole.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -40,10 +37,15 @@ pub(crate) struct Provider {
 
 /// How a provider has fared since the process started; it outlives changes of the configuration.
 #[derive(Default)]
-struct Tally {
-    answered: AtomicU64,
-    failed: AtomicU64,
-    last_failure: Mutex<Option<(FailureClass, Instant)>>,
+struct Tally(Mutex<Counts>);
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    answered: u64,
+    failed: u64,
+    last_failure: Option<(FailureClass, Instant)>,
+    /// How the newest attempt failed; none if it was answered.
+    failing: Option<FailureClass>,
 }
 
 impl RoutingTable {
@@ -117,7 +119,12 @@ impl Provider {
             .as_ref()
             .map(|answer| !answer.is_empty())
             .map_err(|error| error.class);
-        self.tally.count(result.err());
+        // A text that the vendor refuses says nothing about the vendor.
+        let failure = answer
+            .as_ref()
+            .err()
+            .filter(|error| error.class.fails_over());
+        self.report(failure, self.tally.count(failure.map(|error| error.class)));
         metrics.attempt(
             &self.name,
             self.vendor,
@@ -126,6 +133,21 @@ impl Provider {
             started.elapsed(),
         );
         answer
+    }
+
+    /// Logs what changes: a vendor that stays down at fifty searches a second is one line.
+    fn report(&self, failure: Option<&VendorError>, before: Option<FailureClass>) {
+        let (provider, vendor) = (&self.name, self.vendor);
+        match failure {
+            Some(error) if before != Some(error.class) => {
+                tracing::warn!(%provider, class = error.class.name(), "provider `{provider}` fails: {error}");
+            }
+            Some(error) => tracing::debug!(%provider, "provider `{provider}` still fails: {error}"),
+            None if before.is_some() => {
+                tracing::info!(%provider, "provider `{provider}` ({vendor}) answers again");
+            }
+            None => {}
+        }
     }
 
     /// A provider with a vendor made for a test.
@@ -141,19 +163,16 @@ impl Provider {
     }
 
     fn overview(&self, share_percent: f64) -> ProviderOverview {
-        let last = *self
-            .tally
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let counts = self.tally.counts();
         ProviderOverview {
             provider: self.name.to_string(),
             vendor: self.vendor.name(),
             share_percent,
             timeout_ms: self.timeout.as_millis(),
-            answered: self.tally.answered.load(Ordering::Relaxed),
-            failed: self.tally.failed.load(Ordering::Relaxed),
-            last_failure: last.map(|(class, at)| LastFailure {
+            answered: counts.answered,
+            failed: counts.failed,
+            failing: counts.failing.map(FailureClass::name),
+            last_failure: counts.last_failure.map(|(class, at)| LastFailure {
                 class: class.name(),
                 seconds_ago: at.elapsed().as_secs(),
             }),
@@ -162,19 +181,21 @@ impl Provider {
 }
 
 impl Tally {
-    fn count(&self, failure: Option<FailureClass>) {
+    /// Counts an attempt; tells how the one before had failed, if it had.
+    fn count(&self, failure: Option<FailureClass>) -> Option<FailureClass> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match failure {
-            None => {
-                self.answered.fetch_add(1, Ordering::Relaxed);
-            }
+            None => counts.answered += 1,
             Some(class) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                *self
-                    .last_failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some((class, Instant::now()));
+                counts.failed += 1;
+                counts.last_failure = Some((class, Instant::now()));
             }
         }
+        std::mem::replace(&mut counts.failing, failure)
+    }
+
+    fn counts(&self) -> Counts {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,6 +215,8 @@ struct ProviderOverview {
     timeout_ms: u128,
     answered: u64,
     failed: u64,
+    /// The class of the newest attempt's failure; null if it was answered.
+    failing: Option<&'static str>,
     last_failure: Option<LastFailure>,
 }
 

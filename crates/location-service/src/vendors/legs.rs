@@ -15,7 +15,7 @@ pub(crate) fn join(
             if rows.is_empty() {
                 Err(error)
             } else {
-                tracing::warn!("carried on with half of a search: {error}");
+                tracing::debug!("carried on with half of a search: {error}");
                 Ok(rows)
             }
         }

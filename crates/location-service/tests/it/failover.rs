@@ -169,6 +169,7 @@ async fn if_all_fail_the_answer_is_503_and_names_no_secret() {
         routing.json()["providers"][0]["last_failure"]["class"],
         "unauthorized"
     );
+    assert_eq!(routing.json()["providers"][1]["failing"], "quota_daily");
     assert_eq!(routing.json()["revision"], 7);
     for text in [reply.text, routing.text, client.metrics()] {
         assert!(

@@ -142,7 +142,7 @@ impl Tmap {
                     .and_then(|hit| hit.zip_code);
             }
             Err(error) => {
-                tracing::warn!(provider = %self.transport.provider, "carried on without a zip code: {error}");
+                tracing::debug!(provider = %self.transport.provider, "carried on without a zip code: {error}");
             }
         }
     }
