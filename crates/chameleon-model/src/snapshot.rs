@@ -68,6 +68,15 @@ impl Snapshot {
         from(&self.entries, prefix).map(|(_, entry)| entry)
     }
 
+    /// The deleted keys that begin with `prefix`, with the revision of their deletion, as far as
+    /// they lie above the floor; in bytewise order.
+    pub fn deleted_under<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+    ) -> impl Iterator<Item = (&'a Key, Revision)> {
+        from(&self.tombstones, prefix).map(|(key, revision)| (key, *revision))
+    }
+
     /// The live session of that id.
     pub fn session(&self, id: SessionId) -> Option<&Arc<Session>> {
         self.sessions.get(&id)
