@@ -374,27 +374,45 @@ pub fn state_chunks(
     puts: impl IntoIterator<Item = v1::Entry>,
     deletes: Vec<String>,
 ) -> Vec<v1::State> {
-    let mut states: Vec<_> = chunks(puts.into_iter(), prost::Message::encoded_len)
-        .into_iter()
-        .map(|puts| v1::State {
-            stamp: Some(stamp.into()),
-            base: base.map(Into::into),
-            puts,
-            deletes: Vec::new(),
-            more: true,
-        })
-        .collect();
-    if states.is_empty() {
-        states.push(v1::State {
-            stamp: Some(stamp.into()),
-            base: base.map(Into::into),
-            ..v1::State::default()
-        });
+    let puts = puts.into_iter().map(Piece::Put);
+    let pieces = puts.chain(deletes.into_iter().map(Piece::Delete));
+    let mut chunks = chunks(pieces, Piece::size);
+    if chunks.is_empty() {
+        chunks.push(Vec::new());
     }
-    let last = states.len() - 1;
-    states[last].deletes = deletes;
-    states[last].more = false;
-    states
+    let last = chunks.len() - 1;
+    (chunks.into_iter().enumerate())
+        .map(|(place, pieces)| {
+            let mut state = v1::State {
+                stamp: Some(stamp.into()),
+                base: base.map(Into::into),
+                more: place < last,
+                ..v1::State::default()
+            };
+            for piece in pieces {
+                match piece {
+                    Piece::Put(entry) => state.puts.push(entry),
+                    Piece::Delete(key) => state.deletes.push(key),
+                }
+            }
+            state
+        })
+        .collect()
+}
+
+/// What a state's chunks are cut into.
+enum Piece {
+    Put(v1::Entry),
+    Delete(String),
+}
+
+impl Piece {
+    fn size(&self) -> usize {
+        match self {
+            Self::Put(entry) => prost::Message::encoded_len(entry),
+            Self::Delete(key) => key.len(),
+        }
+    }
 }
 
 /// The answer to a commit.
@@ -558,6 +576,23 @@ mod tests {
             prop_assert_eq!(states.iter().map(|state| state.puts.len()).sum::<usize>(), sizes.len());
             prop_assert_eq!(states.iter().map(|state| state.deletes.len()).sum::<usize>(), 1);
         }
+    }
+
+    #[test]
+    fn many_deletes_are_cut_too() {
+        let deletes: Vec<_> = (0..5_000).map(|_| "k".repeat(500)).collect();
+        let states = state_chunks(Stamp::default(), Some(Stamp::default()), [], deletes);
+        assert_eq!(states.len(), 3);
+        for state in &states {
+            assert!(prost::Message::encoded_len(state) < CHUNK_BYTES + CHUNK_BYTES / 10);
+        }
+        assert_eq!(
+            states
+                .iter()
+                .map(|state| state.deletes.len())
+                .sum::<usize>(),
+            5_000
+        );
     }
 
     #[test]
