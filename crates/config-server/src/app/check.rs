@@ -1,0 +1,225 @@
+//! What documents have to satisfy before they are stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chameleon_model::check::{check_affected, check_own_document, schema_key};
+use chameleon_model::document::{Profile, Profiles, split_key};
+use chameleon_model::{
+    Commit, Key, Known, Prefix, Snapshot, SourceMarker, SourceName, SourceUpdate, Tag, Transaction,
+    decide,
+};
+
+use super::error::Error;
+use super::replica::Observer;
+
+/// Judges changes before they are queued, by the documents' own schemas.
+///
+/// A check speaks of the state that it saw. Of two changes at the same moment each may be good
+/// and both together not; clients judge every state once more before they apply it.
+pub(crate) struct Checker {
+    configured: Vec<Profile>,
+    sources: Mutex<BTreeMap<SourceName, Vec<Profile>>>,
+}
+
+impl Checker {
+    /// A checker that knows `configured` profiles and those of `sources`.
+    pub(crate) fn new(configured: Vec<Profile>, sources: &[SourceMarker]) -> Self {
+        let sources = (sources.iter())
+            .map(|marker| (marker.name.clone(), known(&marker.profiles)))
+            .collect();
+        Self {
+            configured,
+            sources: Mutex::new(sources),
+        }
+    }
+
+    /// Judges the merged documents that `transaction` would affect.
+    ///
+    /// A transaction that will be refused for another reason passes: the store says why.
+    pub(crate) fn merged(&self, base: &Snapshot, transaction: &Transaction) -> Result<(), Error> {
+        let profiles = self.profiles(transaction.source.as_ref())?;
+        let markers = (transaction.source.iter())
+            .filter_map(|update| Some((update.name.clone(), update.expected.clone()?)))
+            .collect();
+        let known = Known {
+            markers,
+            ..Known::default()
+        };
+        let decided = decide(base, vec![transaction.clone()], known, Tag::default);
+        let Some(commit) = decided.commits.first() else {
+            return Ok(());
+        };
+        let after = &decided.snapshot;
+        let changed = || commit.changes.iter().map(|change| change.key().as_str());
+        let folders: BTreeSet<Prefix> = changed()
+            .filter_map(|key| split_key(key).map(|(folder, _)| Prefix::new(folder)))
+            .collect();
+        let keys = (folders.iter())
+            .flat_map(|folder| after.under(folder))
+            .map(|entry| entry.key.as_str());
+        let lookup = |key: &str| after.get(key).map(|entry| entry.value.clone());
+        let verdict = check_affected(keys, changed(), lookup, &profiles);
+        if verdict.is_good() {
+            Ok(())
+        } else {
+            Err(Error::Faulty(verdict.faults))
+        }
+    }
+
+    /// Judges a value by itself, as far as its schema can be held against one layer.
+    pub(crate) fn own(&self, base: &Snapshot, key: &Key, value: &[u8]) -> Result<(), Error> {
+        let profiles = self.profiles(None)?;
+        let schema = schema_key(key.as_str(), &profiles)
+            .and_then(|name| base.get(&name).map(|entry| (name, entry.value.clone())));
+        let schema = schema
+            .as_ref()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_ref()));
+        let verdict = check_own_document(key.as_str(), value, schema);
+        if verdict.is_good() {
+            Ok(())
+        } else {
+            Err(Error::Faulty(verdict.faults))
+        }
+    }
+
+    fn profiles(&self, update: Option<&SourceUpdate>) -> Result<Profiles, Error> {
+        let mut all = self.configured.clone();
+        all.extend(self.lock().values().flatten().cloned());
+        for name in update.into_iter().flat_map(|update| &update.profiles) {
+            let profile = Profile::new(name)
+                .map_err(|error| Error::Invalid(format!("source.profiles: {error}")))?;
+            all.push(profile);
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceName, Vec<Profile>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Checker {
+    fn committed(&self, commit: &Commit, _stored: Option<Duration>) {
+        if let Some(update) = &commit.source {
+            (self.lock()).insert(update.name.clone(), known(&update.profiles));
+        }
+    }
+
+    fn replaced(&self, _snapshot: &Snapshot) {}
+}
+
+/// The names that are profiles' names: what an older version has stored may hold others.
+fn known(names: &[String]) -> Vec<Profile> {
+    let parsed = names.iter().map(|name| Profile::new(name));
+    parsed.filter_map(Result::ok).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chameleon_model::Operation;
+
+    use super::*;
+
+    const SCHEMA: &str = "config/schemas/location.schema.yml";
+
+    fn put(key: &str, value: &str) -> Operation {
+        Operation::Put {
+            key: Key::new(key).unwrap(),
+            value: value.to_owned().into(),
+            flags: 0,
+        }
+    }
+
+    fn transaction(operations: Vec<Operation>) -> Transaction {
+        Transaction {
+            operations,
+            ..Transaction::default()
+        }
+    }
+
+    fn state(operations: Vec<Operation>) -> Snapshot {
+        let group = vec![transaction(operations)];
+        decide(&Snapshot::default(), group, Known::default(), Tag::default).snapshot
+    }
+
+    fn checker() -> Checker {
+        Checker::new(vec![Profile::new("beta").unwrap()], &[])
+    }
+
+    fn faults(result: Result<(), Error>) -> String {
+        match result {
+            Err(Error::Faulty(faults)) => Error::Faulty(faults).to_string(),
+            other => panic!("no faults: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_change_is_judged_by_the_merged_documents_it_affects() {
+        let base = state(vec![
+            put(
+                SCHEMA,
+                "required: [port]\nproperties: { port: { type: integer } }\n",
+            ),
+            put("config/application.yml", "port: 80\n"),
+        ]);
+        let checker = checker();
+        let good = transaction(vec![put("config/location-beta.yml", "host: x\n")]);
+        checker.merged(&base, &good).unwrap();
+        let bad = transaction(vec![put("config/location-beta.yml", "port: high\n")]);
+        let text = faults(checker.merged(&base, &bad));
+        assert!(
+            text.starts_with("config/location-beta.yml:1:7: port: "),
+            "{text}"
+        );
+        let free = transaction(vec![put("state/x.yml", "a: [\n")]);
+        checker.merged(&base, &free).unwrap();
+        let delete = transaction(vec![Operation::DeletePrefix {
+            prefix: Prefix::new("config/"),
+        }]);
+        checker.merged(&base, &delete).unwrap();
+    }
+
+    #[test]
+    fn a_document_alone_need_not_be_complete() {
+        let base = state(vec![put(
+            SCHEMA,
+            "required: [port]\nproperties: { port: { type: integer } }\n",
+        )]);
+        let key = Key::new("config/location-beta.yml").unwrap();
+        let checker = checker();
+        checker.own(&base, &key, b"host: x\n").unwrap();
+        let text = faults(checker.own(&base, &key, b"port: high\n"));
+        assert!(
+            text.starts_with("config/location-beta.yml:1:7: port: "),
+            "{text}"
+        );
+        let text = faults(checker.own(&base, &key, b"a: 1\nb: [\n"));
+        assert!(text.starts_with("config/location-beta.yml:"), "{text}");
+        (checker.own(&base, &Key::new("anything").unwrap(), b"\xff")).unwrap();
+    }
+
+    #[test]
+    fn profiles_come_from_the_commit_too() {
+        let mut change = transaction(vec![put("config/location-qa.yml", "port: high\n")]);
+        let schema = put(SCHEMA, "properties: { port: { type: integer } }\n");
+        change.operations.push(schema);
+        let checker = Checker::new(vec![], &[]);
+        checker.merged(&Snapshot::default(), &change).unwrap();
+        let update = |profile: &str| SourceUpdate {
+            name: "main".into(),
+            expected: Some("0".into()),
+            commit: "1".into(),
+            profiles: vec![profile.to_owned()],
+        };
+        change.source = Some(update("qa"));
+        faults(checker.merged(&Snapshot::default(), &change));
+        change.source = Some(update("Not a profile"));
+        let error = checker.merged(&Snapshot::default(), &change).unwrap_err();
+        assert!(
+            error.to_string().starts_with("source.profiles: "),
+            "{error}"
+        );
+    }
+}

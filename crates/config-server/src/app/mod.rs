@@ -1,0 +1,273 @@
+//! What the server can do, whatever face it is asked through. Knows no face.
+
+pub(crate) mod access;
+pub(crate) mod check;
+pub(crate) mod error;
+pub(crate) mod fleet;
+pub(crate) mod replica;
+pub(crate) mod selection;
+mod sync;
+pub(crate) mod watch;
+
+use std::sync::Arc;
+
+use chameleon_model::{
+    Commit, Entry, Key, Operation, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp,
+    Transaction,
+};
+use chameleon_store::{HistoryQuery, Store};
+use service_kit::Lifecycle;
+use service_kit::health::Check;
+
+use crate::metrics::{CommitResult, Face, Metrics};
+use crate::settings::Settings;
+use access::Access;
+use check::Checker;
+use error::Error;
+use fleet::{Fleet, Journey};
+use replica::{Follower, Replica, ReplicaLimits, Reservation};
+use selection::Selection;
+pub(crate) use sync::SyncReport;
+use sync::SyncReports;
+
+/// The most commits that one history request answers.
+const HISTORY_LIMIT: u32 = 1_000;
+
+/// The number of commits that a history request without a limit answers.
+const HISTORY_DEFAULT: u32 = 50;
+
+/// The use cases with what they stand on.
+pub(crate) struct App {
+    pub(crate) access: Access,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) metrics: Metrics,
+    checker: Arc<Checker>,
+    reports: SyncReports,
+    store: Arc<dyn Store>,
+    store_kind: &'static str,
+}
+
+/// What differs between two states under a key.
+pub(crate) struct Difference {
+    pub(crate) key: Key,
+    pub(crate) before: Option<Arc<Entry>>,
+    pub(crate) after: Option<Arc<Entry>>,
+}
+
+/// How the server is.
+pub(crate) struct Status {
+    pub(crate) head: Stamp,
+    pub(crate) entries: usize,
+    pub(crate) watches: usize,
+    pub(crate) store_available: bool,
+    pub(crate) store_age: std::time::Duration,
+    pub(crate) store: &'static str,
+}
+
+impl App {
+    /// Loads the state, and starts the task that keeps it up to date.
+    pub(crate) async fn start(
+        settings: &Settings,
+        access: Access,
+        store: Arc<dyn Store>,
+        health: Check,
+        metrics: Metrics,
+        lifecycle: &Lifecycle,
+    ) -> Result<Arc<Self>, Error> {
+        let sources = store.sources().await?;
+        let checker = Arc::new(Checker::new(settings.profiles.clone(), &sources));
+        let fleet = Arc::new(Fleet::new(metrics.clone()));
+        let limits = ReplicaLimits {
+            store_timeout: settings.limits.store_timeout,
+            queued_bytes: settings.limits.queued_bytes,
+            watches: settings.limits.watches,
+        };
+        let observers: [Arc<dyn replica::Observer>; 2] = [fleet.clone(), checker.clone()];
+        let (replica, follower) =
+            Follower::start(Arc::clone(&store), limits, observers.to_vec(), health).await?;
+        lifecycle.own("follower", follower.run(lifecycle.soft()));
+        Ok(Arc::new(Self {
+            access,
+            replica,
+            fleet,
+            metrics,
+            checker,
+            reports: SyncReports::default(),
+            store,
+            store_kind: settings.store_kind,
+        }))
+    }
+
+    /// The state at `revision`; the newest for none.
+    pub(crate) async fn snapshot_at(
+        &self,
+        revision: Option<Revision>,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let newest = self.replica.snapshot();
+        match revision {
+            None => Ok(newest),
+            Some(revision) if revision == newest.stamp().revision => Ok(newest),
+            Some(revision) => Ok(Arc::new(self.store.snapshot_at(revision).await?)),
+        }
+    }
+
+    /// Stores a transaction of documents that are good together.
+    pub(crate) async fn commit_checked(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        reservation: Reservation,
+    ) -> Result<Outcome, Error> {
+        let app = Arc::clone(self);
+        // Large folders take their time, which other requests of this thread should not wait for.
+        let checked = tokio::task::spawn_blocking(move || {
+            let base = app.replica.snapshot();
+            app.checker
+                .merged(&base, &transaction)
+                .map(|()| transaction)
+        });
+        let transaction = match checked.await {
+            Ok(checked) => checked,
+            Err(_) => Err(Error::Internal(
+                "the check of the documents failed".to_owned(),
+            )),
+        };
+        let outcome = match transaction {
+            Ok(transaction) => self.replica.commit(transaction, reservation).await,
+            Err(error) => Err(error),
+        };
+        self.counted(Face::Grpc, outcome)
+    }
+
+    /// Stores a transaction of single writes, each value checked for itself only.
+    pub(crate) async fn commit_single(
+        &self,
+        transaction: Transaction,
+        reservation: Reservation,
+    ) -> Result<Outcome, Error> {
+        let base = self.replica.snapshot();
+        let written = transaction
+            .operations
+            .iter()
+            .filter_map(|operation| match operation {
+                Operation::Put { key, value, .. }
+                | Operation::Lock { key, value, .. }
+                | Operation::Unlock { key, value, .. } => Some((key, value)),
+                _ => None,
+            });
+        let mut checked = Ok(());
+        for (key, value) in written {
+            checked = checked.and_then(|()| self.checker.own(&base, key, value));
+        }
+        let outcome = match checked {
+            Ok(()) => self.replica.commit(transaction, reservation).await,
+            Err(error) => Err(error),
+        };
+        self.counted(Face::Consul, outcome)
+    }
+
+    /// Past commits, newest first, with what this server has seen of their way.
+    pub(crate) async fn history(
+        &self,
+        mut query: HistoryQuery,
+    ) -> Result<Vec<(Arc<Commit>, Journey)>, Error> {
+        query.limit = match query.limit {
+            0 => HISTORY_DEFAULT,
+            limit => limit.min(HISTORY_LIMIT),
+        };
+        let commits = self.store.history(&query).await?;
+        let with_journey = |commit: Arc<Commit>| {
+            let journey = self.fleet.journey(commit.stamp.revision);
+            (commit, journey)
+        };
+        Ok(commits.into_iter().map(with_journey).collect())
+    }
+
+    /// The stamps of two states and what differs between them in `selection`, ordered by key.
+    pub(crate) async fn diff(
+        &self,
+        from: Revision,
+        to: Option<Revision>,
+        selection: &Selection,
+    ) -> Result<(Stamp, Stamp, Vec<Difference>), Error> {
+        let before = self.snapshot_at(Some(from)).await?;
+        let after = self.snapshot_at(to).await?;
+        let mut differences: Vec<_> = (selection.entries(&before))
+            .map(|entry| Difference {
+                key: entry.key.clone(),
+                before: Some(Arc::clone(entry)),
+                after: after.get(entry.key.as_str()).cloned(),
+            })
+            .collect();
+        let created = (selection.entries(&after))
+            .filter(|entry| before.get(entry.key.as_str()).is_none())
+            .map(|entry| Difference {
+                key: entry.key.clone(),
+                before: None,
+                after: Some(Arc::clone(entry)),
+            });
+        differences.extend(created);
+        differences.retain(Difference::is_one);
+        differences.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok((before.stamp(), after.stamp(), differences))
+    }
+
+    /// The sources with their applied commits, and those that have only reported.
+    pub(crate) async fn sources(
+        &self,
+    ) -> Result<Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)>, Error> {
+        let mut reports = self.reports.newest();
+        let markers = self.store.sources().await?;
+        let mut sources: Vec<_> = (markers.into_iter())
+            .map(|marker| {
+                let report = reports.remove(&marker.name);
+                (marker.name.clone(), Some(marker), report)
+            })
+            .collect();
+        sources.extend((reports.into_iter()).map(|(name, report)| (name, None, Some(report))));
+        Ok(sources)
+    }
+
+    /// Takes git-sync's word on a source's newest commit.
+    pub(crate) fn report_sync(&self, source: SourceName, report: SyncReport) -> Result<(), Error> {
+        self.reports.report(source, report)
+    }
+
+    /// How the server is.
+    pub(crate) fn status(&self) -> Status {
+        let snapshot = self.replica.snapshot();
+        let link = self.replica.link();
+        Status {
+            head: snapshot.stamp(),
+            entries: snapshot.len(),
+            watches: self.replica.hub().count(),
+            store_available: link.is_available(),
+            store_age: link.age(),
+            store: self.store_kind,
+        }
+    }
+
+    fn counted(&self, face: Face, outcome: Result<Outcome, Error>) -> Result<Outcome, Error> {
+        let result = match &outcome {
+            Ok(Outcome::Committed(stamp)) => {
+                tracing::debug!(%stamp, "committed revision {}", stamp.revision);
+                CommitResult::Committed
+            }
+            Ok(Outcome::Unchanged(_)) => CommitResult::Unchanged,
+            Ok(Outcome::Refused(_)) => CommitResult::Refused,
+            Err(Error::Faulty(_)) => CommitResult::Faulty,
+            Err(_) => CommitResult::Failed,
+        };
+        self.metrics.committed(face, result);
+        outcome
+    }
+}
+
+impl Difference {
+    fn is_one(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => before.value != after.value,
+            (before, after) => before.is_some() != after.is_some(),
+        }
+    }
+}

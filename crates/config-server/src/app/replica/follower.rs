@@ -1,0 +1,291 @@
+//! The one task that talks to the store: it stores what writers ask for, follows what others have
+//! stored, and publishes each new state.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chameleon_model::{Change, Commit, NotContiguous, Outcome, Snapshot, Stamp, Transaction};
+use chameleon_store::{Changes, Committed, Store, StoreError};
+use futures::StreamExt as _;
+use service_kit::Backoff;
+use service_kit::health::Check;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{Pending, take_group};
+use super::{Replica, ReplicaLimits};
+use crate::app::error::Error;
+
+/// How often a group is tried whose base the store does not know; each time the state is loaded
+/// again, so a second time means a store that changes its lineage constantly.
+const TRIES: usize = 3;
+
+/// Learns what becomes part of the served state, before any watch is woken.
+pub(crate) trait Observer: Send + Sync {
+    /// `commit` is served from now on. `stored` is the time from the writer's request to the
+    /// store's answer, if it was a request to this server.
+    fn committed(&self, commit: &Commit, stored: Option<Duration>);
+
+    /// The state was read as a whole; what led to it is not known.
+    fn replaced(&self, snapshot: &Snapshot);
+}
+
+/// Keeps a [`Replica`] up to date.
+pub(crate) struct Follower {
+    replica: Arc<Replica>,
+    store: Arc<dyn Store>,
+    queue: mpsc::Receiver<Pending>,
+    observers: Vec<Arc<dyn Observer>>,
+    health: Check,
+    backoff: Backoff,
+}
+
+impl Follower {
+    /// Loads the state and makes the replica that serves it.
+    ///
+    /// # Errors
+    /// The store can't be read: there is nothing to serve.
+    pub(crate) async fn start(
+        store: Arc<dyn Store>,
+        limits: ReplicaLimits,
+        observers: Vec<Arc<dyn Observer>>,
+        health: Check,
+    ) -> Result<(Arc<Replica>, Self), StoreError> {
+        let snapshot = within(limits.store_timeout, store.load()).await?;
+        for observer in &observers {
+            observer.replaced(&snapshot);
+        }
+        health.pass();
+        let (replica, queue) = Replica::new(snapshot, limits);
+        let follower = Self {
+            replica: Arc::clone(&replica),
+            store,
+            queue,
+            observers,
+            health,
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
+        };
+        Ok((replica, follower))
+    }
+
+    /// Runs until `soft` is cancelled; then stores what waits, and takes no more.
+    pub(crate) async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
+        let mut notifications = self.store.notifications();
+        loop {
+            let away = !self.replica.link.is_available();
+            tokio::select! {
+                () = soft.cancelled() => break,
+                Some(first) = self.queue.recv() => self.commit(first).await,
+                Some(()) = notifications.next() => self.follow().await,
+                () = self.backoff.wait(), if away => self.follow().await,
+            }
+        }
+        self.queue.close();
+        while let Some(first) = self.queue.recv().await {
+            self.commit(first).await;
+        }
+        Ok(())
+    }
+
+    /// Stores `first` and what waits behind it as one group, and answers their writers.
+    async fn commit(&mut self, first: Pending) {
+        let group = take_group(first, &mut self.queue);
+        if group.is_empty() {
+            return;
+        }
+        match self.store_group(&group).await {
+            Ok(outcomes) => {
+                for (pending, outcome) in group.into_iter().zip(outcomes) {
+                    pending.answer(Ok(outcome));
+                }
+            }
+            Err(error) => {
+                self.lost(&error);
+                for pending in group {
+                    pending.answer(Err(refusal(&error)));
+                }
+            }
+        }
+    }
+
+    async fn store_group(&mut self, group: &[Pending]) -> Result<Vec<Outcome>, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let base = self.replica.snapshot();
+            let transactions: Vec<Transaction> = (group.iter())
+                .map(|pending| pending.transaction.clone())
+                .collect();
+            let commit = self.store.commit(&base, transactions);
+            match within(self.replica.limits.store_timeout, commit).await {
+                Ok(committed) => {
+                    self.answered();
+                    return Ok(self.serve(&base, committed, group));
+                }
+                Err(StoreError::BaseLost { held }) if tries < TRIES => {
+                    tracing::info!(%held, "the database does not follow the held state");
+                    self.catch_up().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Publishes what a group led to.
+    fn serve(&self, base: &Snapshot, committed: Committed, group: &[Pending]) -> Vec<Outcome> {
+        let Committed {
+            outcomes,
+            commits,
+            snapshot,
+        } = committed;
+        let own: HashMap<Stamp, Duration> = (outcomes.iter().zip(group))
+            .filter_map(|(outcome, pending)| match outcome {
+                Outcome::Committed(stamp) => Some((*stamp, pending.waited())),
+                Outcome::Unchanged(_) | Outcome::Refused(_) => None,
+            })
+            .collect();
+        debug_assert_eq!(
+            commits.last().map_or(base.stamp(), |last| last.stamp),
+            snapshot.stamp(),
+            "the commits lead to the snapshot"
+        );
+        self.publish(snapshot, &commits, &own);
+        outcomes
+    }
+
+    /// Looks whether others have stored something.
+    async fn follow(&mut self) {
+        match self.catch_up().await {
+            Ok(()) => self.answered(),
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let held = self.replica.snapshot();
+        let limit = self.replica.limits.store_timeout;
+        match within(limit, self.store.changes_since(held.stamp())).await? {
+            Changes::Since(commits) => match applied(&held, &commits) {
+                Ok(next) => {
+                    self.publish(next, &commits, &HashMap::new());
+                    Ok(())
+                }
+                Err(error) => {
+                    tracing::error!("failed to follow the database: {error}; loading all of it");
+                    self.reload().await
+                }
+            },
+            Changes::Compacted => self.reload().await,
+            Changes::OtherLineage => self.change_lineage(held.stamp()).await,
+        }
+    }
+
+    async fn reload(&self) -> Result<(), StoreError> {
+        let loaded = within(self.replica.limits.store_timeout, self.store.load()).await?;
+        self.replace(loaded);
+        Ok(())
+    }
+
+    /// The database was restored or lags: its state gets an epoch above the one served here, so
+    /// that clients accept it although its revision may be lower.
+    async fn change_lineage(&self, held: Stamp) -> Result<(), StoreError> {
+        let limit = self.replica.limits.store_timeout;
+        loop {
+            let loaded = within(limit, self.store.load()).await?;
+            let found = loaded.stamp();
+            if found.epoch > held.epoch {
+                tracing::warn!(
+                    %held, %found,
+                    "the database holds another history: serving {found} instead of {held}"
+                );
+                self.replace(loaded);
+                return Ok(());
+            }
+            // Lost to another server: what it began is loaded next.
+            match within(limit, self.store.begin_epoch(found, held.epoch)).await {
+                Ok(_) | Err(StoreError::BaseLost { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn publish(&self, next: Snapshot, commits: &[Arc<Commit>], own: &HashMap<Stamp, Duration>) {
+        if commits.is_empty() {
+            return;
+        }
+        for commit in commits {
+            // Before anybody can hold the state: who comes back with its stamp is recognised.
+            self.replica.lineage.push(commit.stamp);
+            for observer in &self.observers {
+                observer.committed(commit, own.get(&commit.stamp).copied());
+            }
+        }
+        self.replica.current.store(Arc::new(next));
+        let changes = commits.iter().flat_map(|commit| &commit.changes);
+        self.replica.hub.wake(changes.map(Change::key));
+    }
+
+    fn replace(&self, snapshot: Snapshot) {
+        self.replica.lineage.restart(snapshot.stamp());
+        for observer in &self.observers {
+            observer.replaced(&snapshot);
+        }
+        self.replica.current.store(Arc::new(snapshot));
+        self.replica.hub.wake_all();
+    }
+
+    fn answered(&mut self) {
+        if !self.replica.link.is_available() {
+            tracing::info!("the database answers again");
+        }
+        self.replica.link.answered();
+        self.backoff.reset();
+        self.health.pass();
+    }
+
+    fn lost(&self, error: &StoreError) {
+        if self.replica.link.is_available() {
+            tracing::warn!(
+                "failed to reach the database: {}; reads and watches go on",
+                chain(error)
+            );
+        }
+        self.replica.link.lost();
+        // The text is public, the error's sources may name hosts.
+        self.health.warn(format!("{error}; serving the last state"));
+    }
+}
+
+fn applied(base: &Snapshot, commits: &[Arc<Commit>]) -> Result<Snapshot, NotContiguous> {
+    (commits.iter()).try_fold(base.clone(), |state, commit| state.apply(commit))
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        let late = format!("no answer within {limit:?}");
+        Err(StoreError::Unavailable(late.into()))
+    })
+}
+
+fn refusal(error: &StoreError) -> Error {
+    match error {
+        StoreError::Unavailable(_) | StoreError::BaseLost { .. } => Error::Unavailable(
+            "the database gave no answer; reads go on, and a retry under the same request id finds \
+             out whether the change was stored"
+                .to_owned(),
+        ),
+        other => Error::Internal(other.to_string()),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,0 +1,121 @@
+//! This server's copy of the store: readers take the newest state from memory, one task keeps it
+//! up to date and is the only one that writes to the store.
+
+mod follower;
+mod lineage;
+mod link;
+mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chameleon_model::{Outcome, Snapshot, Stamp, Transaction};
+use tokio::sync::mpsc;
+
+use super::error::Error;
+use super::watch::Hub;
+pub(crate) use follower::{Follower, Observer};
+use lineage::Lineage;
+pub(crate) use link::Link;
+pub(crate) use queue::Reservation;
+use queue::{Budget, Pending, QUEUED};
+
+/// How the replica deals with its store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplicaLimits {
+    /// How long a call of the store may take, and how long a writer waits for its answer.
+    pub(crate) store_timeout: Duration,
+    /// How many bytes may wait to be stored, as received from writers.
+    pub(crate) queued_bytes: usize,
+    /// How many watches may be open.
+    pub(crate) watches: usize,
+}
+
+/// The newest state, for readers and writers. Reading takes no lock and no database.
+pub(crate) struct Replica {
+    current: ArcSwap<Snapshot>,
+    lineage: Lineage,
+    link: Link,
+    hub: Arc<Hub>,
+    queue: mpsc::Sender<Pending>,
+    budget: Budget,
+    limits: ReplicaLimits,
+}
+
+impl Replica {
+    /// A replica of `snapshot`, with the queue that its [`Follower`] works off.
+    fn new(snapshot: Snapshot, limits: ReplicaLimits) -> (Arc<Self>, mpsc::Receiver<Pending>) {
+        let (queue, pending) = mpsc::channel(QUEUED);
+        let replica = Self {
+            lineage: Lineage::new(snapshot.stamp()),
+            current: ArcSwap::from_pointee(snapshot),
+            link: Link::new(),
+            hub: Arc::new(Hub::new(limits.watches)),
+            queue,
+            budget: Budget::new(limits.queued_bytes),
+            limits,
+        };
+        (Arc::new(replica), pending)
+    }
+
+    /// The newest state that this server knows.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Says whether `stamp` certainly names an earlier or the present state of this lineage.
+    pub(crate) fn knows(&self, stamp: Stamp) -> bool {
+        self.lineage.knows(stamp)
+    }
+
+    /// How the store is reached.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The open watches.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Room for a transaction that is being received; it is given back with the reservation.
+    pub(crate) fn reservation(&self) -> Reservation {
+        self.budget.reservation()
+    }
+
+    /// Has `transaction` stored, and waits for its outcome and for this server to serve it.
+    ///
+    /// Cancelling this future withdraws a transaction that has not been taken from the queue yet;
+    /// one that has been taken may still be stored.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] and [`Error::Unavailable`] at once while the queue is full or the
+    /// store is away; the latter also when the store gives no answer in time.
+    pub(crate) async fn commit(
+        &self,
+        transaction: Transaction,
+        reservation: Reservation,
+    ) -> Result<Outcome, Error> {
+        if !self.link.is_available() {
+            return Err(Error::Unavailable(
+                "the database is unavailable; nothing was changed, reads go on, try again later"
+                    .to_owned(),
+            ));
+        }
+        let (pending, answer) = Pending::new(transaction, reservation);
+        self.queue.try_send(pending).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Stopping,
+        })?;
+        match tokio::time::timeout(self.limits.store_timeout, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::Stopping),
+            Err(_) => Err(Error::Unavailable(format!(
+                "the database gave no answer within {:?}; the change may have been stored, a \
+                 retry under the same request id finds out",
+                self.limits.store_timeout
+            ))),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Takes a transaction in as it streams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chameleon_model::Transaction;
+use chameleon_proto::{commit_response, v1};
+use prost::Message as _;
+use tonic::{Status, Streaming};
+
+use super::error::invalid;
+use crate::app::App;
+use crate::app::error::Error;
+use crate::app::replica::Reservation;
+use crate::settings::Limits;
+
+/// How long the next message may take: what has come takes room from other writers meanwhile.
+const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Receives a transaction, has it stored, and answers what became of it.
+pub(super) async fn commit(
+    app: &Arc<App>,
+    limits: Limits,
+    via: String,
+    requests: &mut Streaming<v1::CommitRequest>,
+) -> Result<v1::CommitResponse, Status> {
+    let mut reservation = app.replica.reservation();
+    let mut transaction = receive(limits, requests, &mut reservation).await?;
+    transaction.origin.via = via;
+    match app.commit_checked(transaction, reservation).await {
+        Ok(outcome) => Ok(commit_response(&outcome)),
+        Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
+            outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {
+                reasons: faults.iter().map(ToString::to_string).collect(),
+                conflict: false,
+            })),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn receive(
+    limits: Limits,
+    requests: &mut Streaming<v1::CommitRequest>,
+    reservation: &mut Reservation,
+) -> Result<Transaction, Status> {
+    use v1::commit_request::Message;
+    let mut header = None;
+    let mut operations = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let request = tokio::time::timeout(MESSAGE_LIMIT, requests.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the transaction did not go on for 30 s"))??;
+        let Some(request) = request else { break };
+        let size = request.encoded_len();
+        bytes += size;
+        if bytes > limits.transaction_bytes {
+            return Err(Error::TooLarge(format!(
+                "the transaction has more than {} bytes, which is the limit \
+                 (`--max-transaction-bytes`)",
+                limits.transaction_bytes
+            ))
+            .into());
+        }
+        reservation.grow(size)?;
+        match request.message {
+            Some(Message::Header(first)) if header.is_none() => header = Some(first),
+            Some(Message::Header(_)) => {
+                return Err(invalid("header", "came twice; send it first and once").into());
+            }
+            Some(Message::Operations(more)) if header.is_some() => {
+                operations.extend(more.operations);
+            }
+            Some(Message::Operations(_)) | None => {
+                return Err(invalid("header", "is missing; send it first").into());
+            }
+        }
+        if operations.len() > limits.transaction_operations {
+            return Err(Error::TooLarge(format!(
+                "the transaction has more than {} operations, which is the limit \
+                 (`--max-transaction-operations`)",
+                limits.transaction_operations
+            ))
+            .into());
+        }
+    }
+    let header = header.ok_or_else(|| invalid("header", "is missing; send it first"))?;
+    Ok(chameleon_proto::transaction(header, operations).map_err(Error::from)?)
+}

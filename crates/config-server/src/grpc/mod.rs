@@ -1,0 +1,98 @@
+//! The gRPC face: `chameleon.v1`, with health and reflection.
+
+mod commit;
+mod convert;
+mod error;
+mod service;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chameleon_proto::FILE_DESCRIPTOR_SET;
+use chameleon_proto::v1::config_server::ConfigServer;
+use service_kit::Lifecycle;
+use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Status};
+
+use crate::app::App;
+use crate::app::access::bearer;
+use crate::settings::Limits;
+use service::Service;
+
+/// The largest single message that is taken: chunks have about 1 MiB, and one value 512 KiB.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How often a silent connection is asked whether its other end is still there, and how long it
+/// may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams of one connection: far more than a client opens, far less than would hurt.
+const MAX_STREAMS: u32 = 1_000;
+
+/// How long calls may go on after the soft stop. Watches end by themselves; health and reflection
+/// streams end when their clients do, which is not waited for.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// Serves the face on `listener`, as a task of `lifecycle`.
+pub(crate) fn serve(
+    app: &Arc<App>,
+    listener: TcpListener,
+    limits: Limits,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
+    let soft = lifecycle.soft();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("read the compiled .proto files")?;
+    let config = ConfigServer::new(Service::new(Arc::clone(app), limits, soft.clone()))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(health)
+        .add_service(InterceptedService::new(reflection, admission(app)))
+        .add_service(InterceptedService::new(config, admission(app)));
+    let incoming = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .with_keepalive(Some(KEEPALIVE));
+    lifecycle.own("grpc", async move {
+        health_reporter.set_serving::<ConfigServer<Service>>().await;
+        let closing = async {
+            soft.cancelled().await;
+            tokio::time::sleep(CLOSING).await;
+        };
+        tokio::select! {
+            served = router.serve_with_incoming_shutdown(incoming, soft.cancelled()) => {
+                served.context("serve gRPC")
+            }
+            () = closing => Ok(()),
+        }
+    });
+    Ok(())
+}
+
+/// Lets in who shows the token.
+fn admission(
+    app: &Arc<App>,
+) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
+    let app = Arc::clone(app);
+    move |request| {
+        let header = request.metadata().get("authorization");
+        let token = header
+            .and_then(|value| value.to_str().ok())
+            .and_then(bearer);
+        app.access.admit(token)?;
+        Ok(request)
+    }
+}

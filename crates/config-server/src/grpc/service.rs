@@ -1,0 +1,205 @@
+//! The methods of `chameleon.v1`.
+
+use std::sync::Arc;
+
+use chameleon_model::{Key, Prefix, Revision};
+use chameleon_proto::v1::config_server::Config;
+use chameleon_proto::{state_chunks, v1};
+use chameleon_store::HistoryQuery;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::error::{code_name, invalid};
+use super::{commit, convert, watch};
+use crate::app::App;
+use crate::app::error::Error;
+use crate::app::selection::Selection;
+use crate::settings::Limits;
+
+/// How large an answer in one message may become, below what clients take by default.
+const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
+
+/// The service as tonic calls it.
+pub(super) struct Service {
+    app: Arc<App>,
+    limits: Limits,
+    soft: CancellationToken,
+}
+
+impl Service {
+    pub(super) fn new(app: Arc<App>, limits: Limits, soft: CancellationToken) -> Self {
+        Self { app, limits, soft }
+    }
+
+    fn counted<T>(
+        &self,
+        method: &'static str,
+        answer: Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.app.metrics.grpc(method, code_name(code));
+        answer.map(Response::new)
+    }
+
+    async fn read_states(&self, request: v1::ReadRequest) -> Result<Vec<v1::State>, Status> {
+        let selection = convert::selection("read", &request.keys, &request.prefixes)?;
+        let snapshot = self.app.snapshot_at(revision(request.revision)).await?;
+        let entries = selection
+            .entries(&snapshot)
+            .map(|entry| v1::Entry::from(&**entry));
+        Ok(state_chunks(snapshot.stamp(), None, entries, Vec::new()))
+    }
+
+    async fn past_commits(
+        &self,
+        request: v1::HistoryRequest,
+    ) -> Result<v1::HistoryResponse, Status> {
+        let key = match request.key.as_str() {
+            "" => None,
+            key => Some(Key::new(key).map_err(|error| invalid("key", error))?),
+        };
+        let query = HistoryQuery {
+            key,
+            prefix: (!request.prefix.is_empty()).then(|| Prefix::new(&request.prefix)),
+            before: revision(request.before),
+            limit: request.limit,
+        };
+        let mut response = v1::HistoryResponse::default();
+        let mut bytes = 0;
+        for (commit, journey) in self.app.history(query).await? {
+            let commit = convert::commit(&commit, &journey);
+            bytes += commit.encoded_len();
+            // The rest is asked for with `before`; one commit alone is always answered.
+            if bytes > MAX_ANSWER_BYTES && !response.commits.is_empty() {
+                break;
+            }
+            response.commits.push(commit);
+        }
+        Ok(response)
+    }
+
+    async fn difference(&self, request: v1::DiffRequest) -> Result<v1::DiffResponse, Status> {
+        let selection = Selection::prefix(Prefix::new(&request.prefix));
+        let (from, to) = (Revision(request.from), revision(request.to));
+        let (from, to, differences) = self.app.diff(from, to, &selection).await?;
+        let response = v1::DiffResponse {
+            from: Some(from.into()),
+            to: Some(to.into()),
+            entries: differences.iter().map(convert::difference).collect(),
+        };
+        if response.encoded_len() > MAX_ANSWER_BYTES {
+            return Err(Error::TooLarge(format!(
+                "the difference has more than {MAX_ANSWER_BYTES} bytes; ask for a longer prefix"
+            ))
+            .into());
+        }
+        Ok(response)
+    }
+}
+
+#[tonic::async_trait]
+impl Config for Service {
+    type WatchStream = BoxStream<'static, Result<v1::State, Status>>;
+    type ReadStream = BoxStream<'static, Result<v1::State, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let app = Arc::clone(&self.app);
+        let stream = watch::watch(app, request.into_inner(), self.soft.clone()).await;
+        self.counted("Watch", stream.map(StreamExt::boxed))
+    }
+
+    async fn read(
+        &self,
+        request: Request<v1::ReadRequest>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
+        let states = self.read_states(request.into_inner()).await;
+        let stream = states.map(|states| stream::iter(states.into_iter().map(Ok)).boxed());
+        self.counted("Read", stream)
+    }
+
+    async fn commit(
+        &self,
+        request: Request<Streaming<v1::CommitRequest>>,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        let via = match request.remote_addr() {
+            Some(peer) => format!("grpc {}", peer.ip()),
+            None => "grpc".to_owned(),
+        };
+        let mut requests = request.into_inner();
+        let response = commit::commit(&self.app, self.limits, via, &mut requests).await;
+        self.counted("Commit", response)
+    }
+
+    async fn history(
+        &self,
+        request: Request<v1::HistoryRequest>,
+    ) -> Result<Response<v1::HistoryResponse>, Status> {
+        let response = self.past_commits(request.into_inner()).await;
+        self.counted("History", response)
+    }
+
+    async fn diff(
+        &self,
+        request: Request<v1::DiffRequest>,
+    ) -> Result<Response<v1::DiffResponse>, Status> {
+        let response = self.difference(request.into_inner()).await;
+        self.counted("Diff", response)
+    }
+
+    async fn fleet(
+        &self,
+        request: Request<v1::FleetRequest>,
+    ) -> Result<Response<v1::FleetResponse>, Status> {
+        let request = request.into_inner();
+        let head = self.app.replica.snapshot();
+        let instances = (self.app.fleet).instances(&request.service, &request.profile, &head);
+        let response = v1::FleetResponse {
+            instances: instances.iter().map(convert::instance).collect(),
+            head: Some(head.stamp().into()),
+        };
+        self.counted("Fleet", Ok(response))
+    }
+
+    async fn sources(
+        &self,
+        _request: Request<v1::SourcesRequest>,
+    ) -> Result<Response<v1::SourcesResponse>, Status> {
+        let sources = self.app.sources().await.map_err(Status::from);
+        let response = sources.map(|sources| v1::SourcesResponse {
+            sources: (sources.into_iter())
+                .map(|(name, marker, report)| convert::source(&name, marker, report))
+                .collect(),
+        });
+        self.counted("Sources", response)
+    }
+
+    async fn report_sync(
+        &self,
+        request: Request<v1::ReportSyncRequest>,
+    ) -> Result<Response<v1::ReportSyncResponse>, Status> {
+        let report = (request.into_inner().report)
+            .ok_or_else(|| invalid("report", "is missing"))
+            .and_then(convert::sync_report);
+        let taken = report.and_then(|(name, report)| self.app.report_sync(name, report));
+        let response = taken.map(|()| v1::ReportSyncResponse {});
+        self.counted("ReportSync", response.map_err(Status::from))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        self.counted("Status", Ok(convert::status(&self.app.status())))
+    }
+}
+
+/// On the wire 0 means none.
+fn revision(number: u64) -> Option<Revision> {
+    (number != 0).then_some(Revision(number))
+}

@@ -1,0 +1,164 @@
+//! One watch stream: states go down, outcomes come up.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chameleon_model::{Revision, Stamp};
+use chameleon_proto::{state_chunks, v1};
+use futures::{Stream, stream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::convert::{identity, selection, verdict};
+use super::error::invalid;
+use crate::app::App;
+use crate::app::fleet::Connection;
+use crate::app::selection::Update;
+use crate::app::watch::Watcher;
+
+/// How long a client may take to say what it wants to watch.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits for the subscription and starts the stream; the first state is due at once.
+pub(super) async fn watch(
+    app: Arc<App>,
+    mut requests: Streaming<v1::WatchRequest>,
+    soft: CancellationToken,
+) -> Result<impl Stream<Item = Result<v1::State, Status>>, Status> {
+    use v1::watch_request::Message;
+    let first = tokio::time::timeout(SUBSCRIBE_LIMIT, requests.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("subscribe: did not come within 10 s"))??;
+    let Some(Message::Subscribe(subscribe)) = first.and_then(|request| request.message) else {
+        return Err(invalid("subscribe", "is missing; send it first").into());
+    };
+    let selection = selection("subscribe", &subscribe.keys, &subscribe.prefixes)?;
+    let identity = subscribe.identity.map(identity).transpose()?;
+    // A state of another lineage, or one that can't be proven to be of this, is no base.
+    let last = (subscribe.last)
+        .map(Stamp::from)
+        .filter(|last| app.replica.knows(*last));
+    let watcher = app.replica.hub().watch(selection.clone())?;
+    let connection = identity.map(|identity| app.fleet.connect(identity, selection, last));
+    let feed = Feed {
+        app,
+        watcher,
+        connection,
+        requests: Some(requests),
+        soft,
+        base: last,
+        pending: VecDeque::new(),
+        sending: None,
+        started: false,
+    };
+    Ok(stream::unfold(Some(feed), |feed| async move {
+        let mut feed = feed?;
+        match feed.next().await {
+            Ok(state) => Some((Ok(state), Some(feed))),
+            Err(status) => Some((Err(status), None)),
+        }
+    }))
+}
+
+/// The stream's own state. Nothing is queued for a slow client but the chunks of one state.
+struct Feed {
+    app: Arc<App>,
+    watcher: Watcher,
+    /// Clients that say who they are count as instances; a person's `watch` does not.
+    connection: Option<Connection>,
+    /// Gone when the client has said that nothing more will come; it still watches.
+    requests: Option<Streaming<v1::WatchRequest>>,
+    soft: CancellationToken,
+    /// The state that the client has when it has received all that was sent.
+    base: Option<Stamp>,
+    /// Chunks of the state that is being sent.
+    pending: VecDeque<v1::State>,
+    sending: Option<(Stamp, BTreeSet<Revision>)>,
+    started: bool,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Result<v1::State, Status> {
+        loop {
+            if let Some(chunk) = self.pending.pop_front() {
+                if self.pending.is_empty() {
+                    self.sent();
+                }
+                return Ok(chunk);
+            }
+            if !self.started {
+                self.started = true;
+                self.prepare(true);
+                continue;
+            }
+            tokio::select! {
+                () = self.soft.cancelled() => {
+                    return Err(Status::unavailable("the server is shutting down; use another"));
+                }
+                () = self.watcher.changed() => self.prepare(false),
+                request = next_request(&mut self.requests) => match request? {
+                    Some(request) => self.take(request)?,
+                    None => self.requests = None,
+                },
+            }
+        }
+    }
+
+    /// Makes the newest state ready to be sent. The first one is sent even if it changes nothing,
+    /// so that a client that returns knows that it is up to date.
+    fn prepare(&mut self, first: bool) {
+        let snapshot = self.app.replica.snapshot();
+        let update = self.watcher.selection().update(&snapshot, self.base);
+        if update.is_empty() && !first {
+            return;
+        }
+        let Update {
+            stamp,
+            base,
+            puts,
+            deletes,
+            revisions,
+        } = update;
+        let puts = puts.iter().map(|entry| v1::Entry::from(&**entry));
+        let deletes = deletes.iter().map(ToString::to_string).collect();
+        self.pending = state_chunks(stamp, base, puts, deletes).into();
+        self.sending = Some((stamp, revisions));
+    }
+
+    fn sent(&mut self) {
+        let Some((stamp, revisions)) = self.sending.take() else {
+            return;
+        };
+        self.base = Some(stamp);
+        if let Some(connection) = &self.connection {
+            connection.sent(stamp, revisions);
+        }
+    }
+
+    fn take(&mut self, request: v1::WatchRequest) -> Result<(), Status> {
+        use v1::watch_request::Message;
+        match request.message {
+            Some(Message::Outcome(outcome)) => {
+                let verdict = verdict(outcome)?;
+                if let Some(connection) = &self.connection {
+                    connection.judged(verdict);
+                }
+                Ok(())
+            }
+            Some(Message::Subscribe(_)) => {
+                Err(invalid("subscribe", "came twice; open another stream").into())
+            }
+            None => Err(invalid("message", "is missing").into()),
+        }
+    }
+}
+
+async fn next_request(
+    requests: &mut Option<Streaming<v1::WatchRequest>>,
+) -> Result<Option<v1::WatchRequest>, Status> {
+    match requests {
+        Some(requests) => requests.message().await,
+        None => std::future::pending().await,
+    }
+}

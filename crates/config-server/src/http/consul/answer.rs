@@ -1,0 +1,92 @@
+//! Answers in Consul's form.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chameleon_model::{Entry, Revision};
+use serde::Serialize;
+
+use super::Face;
+use super::query::Query;
+
+/// An entry as Consul's clients decode it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct EntryAnswer<'a> {
+    lock_index: u64,
+    key: &'a str,
+    flags: u64,
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    create_index: u64,
+    modify_index: u64,
+}
+
+impl<'a> From<&'a Arc<Entry>> for EntryAnswer<'a> {
+    fn from(entry: &'a Arc<Entry>) -> Self {
+        Self {
+            lock_index: entry.lock_index,
+            key: entry.key.as_str(),
+            flags: entry.flags,
+            value: (!entry.value.is_empty()).then(|| STANDARD.encode(&entry.value)),
+            session: entry.session.map(|session| session.to_string()),
+            create_index: entry.create_revision.0,
+            modify_index: entry.modify_revision.0,
+        }
+    }
+}
+
+/// `value` as JSON, compact unless the query asks for `pretty`.
+pub(super) fn json(query: &Query, value: &impl Serialize) -> Response {
+    let text = if query.has("pretty") {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    let text = text.expect("numbers, texts and lists of them are always JSON");
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// A value as it is, in a form that no browser takes for a page.
+pub(super) fn raw(entry: &Entry) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox"),
+    ];
+    (headers, Body::from(entry.value.clone())).into_response()
+}
+
+/// A key or prefix that has nothing.
+pub(super) fn not_found() -> Response {
+    StatusCode::NOT_FOUND.into_response()
+}
+
+/// Adds what every read answers, found or not.
+pub(super) fn with_read_headers(mut response: Response, face: &Face, index: Revision) -> Response {
+    let link = face.app.replica.link();
+    let (known, contact) = if link.is_available() {
+        ("true", 0)
+    } else {
+        ("false", link.age().as_millis())
+    };
+    let headers = response.headers_mut();
+    let mut add = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value);
+    };
+    add("x-consul-index", HeaderValue::from(shown(index)));
+    add("x-consul-knownleader", HeaderValue::from_static(known));
+    let contact = u64::try_from(contact).unwrap_or(u64::MAX);
+    add("x-consul-lastcontact", HeaderValue::from(contact));
+    response
+}
+
+/// An index of 0 counts as a server's fault with clients, so that an untouched key has 1.
+pub(super) fn shown(index: Revision) -> u64 {
+    index.0.max(1)
+}

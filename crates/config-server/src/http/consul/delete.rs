@@ -1,0 +1,70 @@
+//! `DELETE /v1/kv/{key}`: one key, or all under a prefix.
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use chameleon_model::{
+    Key, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Revision, Transaction,
+};
+
+use super::answer::json;
+use super::error::Refused;
+use super::query::Query;
+use super::{Face, admit, key_of, via};
+
+pub(super) async fn delete(face: &Face, request: &Parts) -> Result<Response, Refused> {
+    let query = Query::of(&request.uri);
+    admit(face, &query, &request.headers)?;
+    query.check_datacenter()?;
+    let transaction = Transaction {
+        origin: Origin {
+            via: via(request),
+            ..Origin::default()
+        },
+        ..transaction(&key_of(&request.uri)?, &query)?
+    };
+    let reservation = face.app.replica.reservation();
+    let outcome = face.app.commit_single(transaction, reservation).await?;
+    Ok(json(&query, &is_gone(&outcome)))
+}
+
+fn transaction(key: &str, query: &Query) -> Result<Transaction, Refused> {
+    let mut preconditions = Vec::new();
+    let operation = if query.has("recurse") {
+        if query.has("cas") {
+            return Err(Refused::bad(
+                "Conflicting flags: ?cas has no meaning with ?recurse",
+            ));
+        }
+        Operation::DeletePrefix {
+            prefix: Prefix::new(key),
+        }
+    } else {
+        if key.is_empty() {
+            return Err(Refused::bad("Missing key name"));
+        }
+        let key = Key::new(key).map_err(|error| Refused::bad(error.to_string()))?;
+        if query.has("cas") {
+            let index = query.number("cas")?;
+            preconditions.push(Precondition::AtRevision {
+                key: key.clone(),
+                revision: Revision(
+                    index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?,
+                ),
+            });
+        }
+        Operation::Delete { key }
+    };
+    Ok(Transaction {
+        preconditions,
+        operations: vec![operation],
+        ..Transaction::default()
+    })
+}
+
+/// Says whether the key is not there any more, because of this call or another.
+fn is_gone(outcome: &Outcome) -> bool {
+    let Outcome::Refused(refusals) = outcome else {
+        return true;
+    };
+    (refusals.iter()).all(|refusal| matches!(refusal, Refusal::WrongRevision { actual: None, .. }))
+}

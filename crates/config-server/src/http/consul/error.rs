@@ -1,0 +1,70 @@
+//! Refusals as Consul words them: a status and a line of plain text.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::access::Denied;
+use crate::app::error::Error;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+
+    /// The request breaks a rule.
+    pub(super) fn bad(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Where Consul answers 500, some of the client's mistakes included.
+    pub(super) fn internal(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, self.text).into_response()
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("Permission denied: {denied}"),
+        )
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Invalid(_) | Error::Faulty(_) => StatusCode::BAD_REQUEST,
+            Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::NoSuchRevision(_) => StatusCode::NOT_FOUND,
+            Error::Internal(reason) => {
+                tracing::error!("failed to serve a call: {reason}");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,158 @@
+//! `GET /v1/kv/{key}`: one value, all under a prefix, or their names; at once or on a change.
+
+use std::collections::BTreeSet;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use chameleon_model::{Key, Prefix, Revision, Snapshot};
+
+use super::answer::{EntryAnswer, json, not_found, raw, shown, with_read_headers};
+use super::duration::jittered;
+use super::error::Refused;
+use super::query::{Query, Wait};
+use super::{Face, admit, key_of};
+use crate::app::error::Error;
+use crate::app::selection::Selection;
+
+/// What is asked for.
+enum Target {
+    One(Key),
+    Tree(Prefix),
+    Names(Prefix, Option<String>),
+}
+
+pub(super) async fn get(face: &Face, request: &Parts) -> Result<Response, Refused> {
+    let query = Query::of(&request.uri);
+    admit(face, &query, &request.headers)?;
+    query.check_consistency()?;
+    let target = Target::new(&key_of(&request.uri)?, &query)?;
+    let snapshot = match query.wait()? {
+        Some(wait) => target.wait(face, wait).await?,
+        None => face.app.replica.snapshot(),
+    };
+    let index = target.index(&snapshot);
+    Ok(with_read_headers(
+        target.answer(&snapshot, &query),
+        face,
+        index,
+    ))
+}
+
+impl Target {
+    fn new(key: &str, query: &Query) -> Result<Self, Refused> {
+        if query.has("keys") {
+            let separator = query.text("separator").or_else(|| query.text("seperator"));
+            return Ok(Self::Names(Prefix::new(key), separator.map(str::to_owned)));
+        }
+        if query.has("recurse") {
+            return Ok(Self::Tree(Prefix::new(key)));
+        }
+        if key.is_empty() {
+            return Err(Refused::bad("Missing key name"));
+        }
+        let key = Key::new(key).map_err(|error| Refused::bad(error.to_string()))?;
+        Ok(Self::One(key))
+    }
+
+    fn selection(&self) -> Selection {
+        match self {
+            Self::One(key) => Selection::key(key.clone()),
+            Self::Tree(prefix) | Self::Names(prefix, _) => Selection::prefix(prefix.clone()),
+        }
+    }
+
+    fn index(&self, snapshot: &Snapshot) -> Revision {
+        match self {
+            Self::One(key) => snapshot.index_of(key.as_str()),
+            Self::Tree(prefix) | Self::Names(prefix, _) => snapshot.index_under(prefix),
+        }
+    }
+
+    /// Waits until the index overtakes the given one; then, at the limit, or when the server
+    /// stops, gives the newest state.
+    async fn wait(&self, face: &Face, wait: Wait) -> Result<std::sync::Arc<Snapshot>, Error> {
+        let watcher = face.app.replica.hub().watch(self.selection())?;
+        let limit = tokio::time::sleep(jittered(wait.limit));
+        tokio::pin!(limit);
+        let first = face.app.replica.snapshot();
+        let epoch = first.stamp().epoch;
+        // What nobody has touched is shown with index 1; its first change may be revision 1.
+        let untouched = self.index(&first).0 == 0 && wait.index == shown(Revision::ZERO);
+        let overtaken = if untouched { 0 } else { wait.index };
+        loop {
+            let snapshot = face.app.replica.snapshot();
+            let replaced = snapshot.stamp().epoch != epoch;
+            if replaced || self.index(&snapshot).0 > overtaken {
+                return Ok(snapshot);
+            }
+            tokio::select! {
+                () = watcher.changed() => {}
+                () = &mut limit => return Ok(face.app.replica.snapshot()),
+                () = face.soft.cancelled() => return Ok(face.app.replica.snapshot()),
+            }
+        }
+    }
+
+    fn answer(&self, snapshot: &Snapshot, query: &Query) -> Response {
+        match self {
+            Self::One(key) => match snapshot.get(key.as_str()) {
+                None => not_found(),
+                Some(entry) if query.has("raw") => raw(entry),
+                Some(entry) => json(query, &[EntryAnswer::from(entry)]),
+            },
+            Self::Tree(prefix) => {
+                let entries: Vec<_> = snapshot.under(prefix).map(EntryAnswer::from).collect();
+                if entries.is_empty() {
+                    not_found()
+                } else {
+                    json(query, &entries)
+                }
+            }
+            Self::Names(prefix, separator) => {
+                let keys = snapshot.under(prefix).map(|entry| entry.key.as_str());
+                let names = names(keys, prefix.as_str(), separator.as_deref());
+                if names.is_empty() && !prefix.as_str().is_empty() {
+                    not_found()
+                } else {
+                    json(query, &names)
+                }
+            }
+        }
+    }
+}
+
+/// The names up to the first separator behind the prefix, each once.
+fn names<'a>(
+    keys: impl Iterator<Item = &'a str>,
+    prefix: &str,
+    separator: Option<&str>,
+) -> BTreeSet<&'a str> {
+    keys.map(|key| {
+        let behind = &key[prefix.len()..];
+        let end = separator.and_then(|separator| {
+            behind
+                .find(separator)
+                .map(|start| prefix.len() + start + separator.len())
+        });
+        &key[..end.unwrap_or(key.len())]
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_behind_the_separator() {
+        let keys = ["base/base/foo", "base/base/goo", "base/foo"];
+        let list = |prefix, separator| {
+            let names = names(keys.into_iter(), prefix, separator);
+            names.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(list("base/", Some("/")), ["base/base/", "base/foo"]);
+        assert_eq!(list("base", Some("/")), ["base/"]);
+        assert_eq!(list("base/", None), keys);
+        assert_eq!(list("", Some("se/b")), ["base/b", "base/foo"]);
+    }
+}

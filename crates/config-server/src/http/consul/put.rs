@@ -1,0 +1,170 @@
+//! `PUT /v1/kv/{key}`: the body is the value, whatever its content type says.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use chameleon_model::{
+    Key, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Refusal, Revision, SessionId,
+    Transaction,
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use uuid::Uuid;
+
+use super::answer::json;
+use super::error::Refused;
+use super::query::Query;
+use super::{Face, admit, key_of, via};
+
+/// How long a value may take to arrive: it takes room from other writers meanwhile.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Under which condition the value is written.
+#[derive(Clone, Copy)]
+enum Mode {
+    Always,
+    CompareAndSet(u64),
+    Acquire(SessionId),
+    Release(SessionId),
+}
+
+pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Response, Refused> {
+    let query = Query::of(&request.uri);
+    admit(face, &query, &request.headers)?;
+    query.check_datacenter()?;
+    let key = key_of(&request.uri)?;
+    if key.is_empty() {
+        return Err(Refused::bad("Missing key name"));
+    }
+    let key = Key::new(&key).map_err(|error| Refused::bad(error.to_string()))?;
+    let flags = query.number("flags")?.unwrap_or(0);
+    let Some(mode) = Mode::of(&query)? else {
+        // Nobody can hold a lock under what is no session's id.
+        return Ok(json(&query, &false));
+    };
+    let via = via(request);
+    let mut reservation = face.app.replica.reservation();
+    reservation.grow(announced(&request.headers)?)?;
+    let value = received(body).await?;
+    let transaction = transaction(key, value, flags, mode, via);
+    let outcome = face.app.commit_single(transaction, reservation).await?;
+    written(&outcome).map(|written| json(&query, &written))
+}
+
+impl Mode {
+    /// `None` for a release that can't succeed.
+    fn of(query: &Query) -> Result<Option<Self>, Refused> {
+        let given = ["cas", "acquire", "release"].map(|name| query.has(name));
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            return Err(Refused::bad(
+                "Conflicting flags: use one of ?cas, ?acquire and ?release",
+            ));
+        }
+        if query.has("cas") {
+            let index = query.number("cas")?;
+            let index = index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?;
+            return Ok(Some(Self::CompareAndSet(index)));
+        }
+        let session = |name| {
+            let given: Option<&str> = query.value(name);
+            given.map(|text| (text, Uuid::parse_str(text).map(SessionId)))
+        };
+        if let Some((text, id)) = session("acquire") {
+            return match id {
+                Ok(id) => Ok(Some(Self::Acquire(id))),
+                Err(_) if text.is_empty() => Err(Refused::internal("missing session")),
+                Err(_) => Err(Refused::internal(format!("invalid session \"{text}\""))),
+            };
+        }
+        Ok(match session("release") {
+            Some((_, id)) => id.ok().map(Self::Release),
+            None => Some(Self::Always),
+        })
+    }
+}
+
+/// How many bytes will come at most; fails if they are said to be too many.
+fn announced(headers: &HeaderMap) -> Result<usize, Refused> {
+    let header = headers.get(header::CONTENT_LENGTH);
+    let length = header.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    match length {
+        Some(bytes) if bytes > MAX_VALUE_BYTES => Err(too_large(&format!("{bytes} bytes"))),
+        Some(bytes) => Ok(bytes),
+        None => Ok(MAX_VALUE_BYTES),
+    }
+}
+
+async fn received(body: Body) -> Result<Bytes, Refused> {
+    let limited = Limited::new(body, MAX_VALUE_BYTES);
+    let collected = tokio::time::timeout(BODY_LIMIT, limited.collect());
+    let collected = (collected.await).map_err(|_| {
+        Refused::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not come",
+        )
+    })?;
+    match collected {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large("more bytes than that")),
+        Err(error) => Err(Refused::bad(format!(
+            "the request's body ended early: {error}"
+        ))),
+    }
+}
+
+fn too_large(found: &str) -> Refused {
+    let text =
+        format!("Request body too large, max size: {MAX_VALUE_BYTES} bytes; the value has {found}");
+    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode, via: String) -> Transaction {
+    let mut preconditions = Vec::new();
+    match mode {
+        Mode::CompareAndSet(0) => preconditions.push(Precondition::Absent { key: key.clone() }),
+        Mode::CompareAndSet(index) => preconditions.push(Precondition::AtRevision {
+            key: key.clone(),
+            revision: Revision(index),
+        }),
+        Mode::Always | Mode::Acquire(_) | Mode::Release(_) => {}
+    }
+    let operation = match mode {
+        Mode::Always | Mode::CompareAndSet(_) => Operation::Put { key, value, flags },
+        Mode::Acquire(session) => Operation::Lock {
+            key,
+            value,
+            flags,
+            session,
+        },
+        Mode::Release(session) => Operation::Unlock {
+            key,
+            value,
+            flags,
+            session,
+        },
+    };
+    Transaction {
+        preconditions,
+        operations: vec![operation],
+        origin: Origin {
+            via,
+            ..Origin::default()
+        },
+        ..Transaction::default()
+    }
+}
+
+/// `true` or `false` as Consul answers it; an unknown session is an error there.
+fn written(outcome: &Outcome) -> Result<bool, Refused> {
+    let Outcome::Refused(refusals) = outcome else {
+        return Ok(true);
+    };
+    let unknown = refusals
+        .iter()
+        .find(|refusal| matches!(refusal, Refusal::NoSession { .. }));
+    unknown.map_or(Ok(false), |refusal| {
+        Err(Refused::internal(refusal.to_string()))
+    })
+}

@@ -1,0 +1,345 @@
+//! What can be set, and the flags and variables that set it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chameleon_model::document::Profile;
+use secrecy::SecretString;
+use service_kit::settings::CommonArgs;
+
+/// What a server is told before it starts; listeners and the store are given beside it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The token that every call on every face has to show. Without one, only loopback addresses
+    /// may be listened on.
+    pub token: Option<SecretString>,
+    /// Profiles by which documents are checked, beside those that the sources declare.
+    pub profiles: Vec<Profile>,
+    /// What the store is, for people to read: `postgres` or `sqlite`.
+    pub store_kind: &'static str,
+    /// The server's bounds.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    /// No token, no profiles, SQLite, and the default [`Limits`].
+    fn default() -> Self {
+        Self {
+            token: None,
+            profiles: Vec::new(),
+            store_kind: "sqlite",
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The server's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Watches at a time over all faces, long polls included.
+    pub watches: usize,
+    /// HTTP connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// The bytes of one transaction, as received.
+    pub transaction_bytes: usize,
+    /// The operations of one transaction.
+    pub transaction_operations: usize,
+    /// The bytes of all transactions that are being received or wait to be stored.
+    pub queued_bytes: usize,
+    /// How long a call of the store may take before it counts as away.
+    pub store_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 10,000 watches, 10,000 connections, 64 MiB and 20,000 operations a transaction, 256 MiB
+    /// waiting, 5 s for the store.
+    fn default() -> Self {
+        Self {
+            watches: 10_000,
+            connections: 10_000,
+            transaction_bytes: 64 * 1024 * 1024,
+            transaction_operations: 20_000,
+            queued_bytes: 256 * 1024 * 1024,
+            store_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Keeps every running instance at the newest configuration.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "config-server", version)]
+pub struct Cli {
+    /// What to do; `serve` if left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The server's flags.
+    #[command(flatten)]
+    pub options: Options,
+    /// The flags of every process.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The roles of the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Command {
+    /// Serve configuration (the default)
+    Serve,
+    /// Bring the store's tables up to this version and end
+    Migrate,
+    /// Check flags, variables and files, and end
+    CheckConfig,
+    /// Succeed if a server with the same flags is ready
+    Healthcheck,
+}
+
+/// Where the state lives. It may hold a password, so that it prints without.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreAddress(String);
+
+impl StoreAddress {
+    /// The address as it was given, password included.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// `postgres` or `sqlite`; `None` for an address that no store is opened by.
+    pub fn kind(&self) -> Option<&'static str> {
+        match self.0.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => Some("postgres"),
+            Some("sqlite") => Some("sqlite"),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for StoreAddress {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chameleon_store::redacted(&self.0))
+    }
+}
+
+impl fmt::Debug for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The server's flags; each has a variable of the same meaning.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where Consul's KV API, health and metrics are served
+    #[arg(
+        long,
+        global = true,
+        default_value = "127.0.0.1:8500",
+        env = "CHAMELEON_HTTP_LISTEN",
+        value_name = "ADDRESS"
+    )]
+    pub http_listen: SocketAddr,
+
+    /// Where `chameleon.v1` is served
+    #[arg(
+        long,
+        global = true,
+        default_value = "127.0.0.1:8502",
+        env = "CHAMELEON_GRPC_LISTEN",
+        value_name = "ADDRESS"
+    )]
+    pub grpc_listen: SocketAddr,
+
+    /// Where health and metrics are served instead, without a token
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_ADMIN_LISTEN",
+        value_name = "ADDRESS"
+    )]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// Where the state lives: `postgres://...` or `sqlite://FILE`
+    #[arg(
+        long,
+        global = true,
+        default_value = "sqlite://chameleon.db",
+        env = "CHAMELEON_STORE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub store: StoreAddress,
+
+    /// A file with the token that every call has to show
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_BOOTSTRAP_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub bootstrap_token_file: Option<PathBuf>,
+
+    /// Profiles by which documents are checked, beside those of the sources: `dev,beta,prod`
+    #[arg(
+        long,
+        global = true,
+        value_delimiter = ',',
+        value_parser = profile,
+        env = "CHAMELEON_PROFILES",
+        value_name = "NAMES"
+    )]
+    pub profiles: Vec<Profile>,
+
+    /// Watches at a time, long polls included
+    #[arg(long, global = true, default_value_t = Limits::default().watches,
+          env = "CHAMELEON_MAX_WATCHES", value_name = "COUNT")]
+    pub max_watches: usize,
+
+    /// HTTP connections at a time
+    #[arg(long, global = true, default_value_t = Limits::default().connections,
+          env = "CHAMELEON_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: usize,
+
+    /// Bytes of one transaction
+    #[arg(long, global = true, default_value_t = Limits::default().transaction_bytes,
+          env = "CHAMELEON_MAX_TRANSACTION_BYTES", value_name = "BYTES")]
+    pub max_transaction_bytes: usize,
+
+    /// Operations of one transaction
+    #[arg(long, global = true, default_value_t = Limits::default().transaction_operations,
+          env = "CHAMELEON_MAX_TRANSACTION_OPERATIONS", value_name = "COUNT")]
+    pub max_transaction_operations: usize,
+
+    /// Bytes of all transactions that wait to be stored
+    #[arg(long, global = true, default_value_t = Limits::default().queued_bytes,
+          env = "CHAMELEON_MAX_QUEUED_BYTES", value_name = "BYTES")]
+    pub max_queued_bytes: usize,
+
+    /// How long the store may take to answer, such as `5s`
+    #[arg(
+        long,
+        global = true,
+        default_value = "5s",
+        value_parser = humantime::parse_duration,
+        env = "CHAMELEON_STORE_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub store_timeout: Duration,
+}
+
+impl Options {
+    /// The settings that these flags ask for, with the token read from its file.
+    ///
+    /// # Errors
+    /// The token's file can't be read or is empty, or the store's address has an unknown scheme.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let file = self.bootstrap_token_file.as_deref();
+        let token = service_kit::settings::secret_from(None, file, "--bootstrap-token")?;
+        let store_kind = self
+            .store
+            .kind()
+            .context("`--store` is not understood: write `postgres://...` or `sqlite://FILE`")?;
+        Ok(Settings {
+            token,
+            profiles: self.profiles.clone(),
+            store_kind,
+            limits: Limits {
+                watches: self.max_watches,
+                connections: self.max_connections,
+                transaction_bytes: self.max_transaction_bytes,
+                transaction_operations: self.max_transaction_operations,
+                queued_bytes: self.max_queued_bytes,
+                store_timeout: self.store_timeout,
+            },
+        })
+    }
+
+    /// All addresses to listen on.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.http_listen, self.grpc_listen]
+            .into_iter()
+            .chain(self.admin_listen)
+    }
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::new(name).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_sub_command() {
+        let before = Cli::parse_from(["x", "--profiles", "dev,beta", "serve"]);
+        let after = Cli::parse_from(["x", "serve", "--profiles", "dev,beta"]);
+        for cli in [before, after] {
+            assert_eq!(cli.command, Some(Command::Serve));
+            assert_eq!(cli.options.profiles.len(), 2);
+        }
+        assert_eq!(Cli::parse_from(["x"]).command, None);
+    }
+
+    #[test]
+    fn what_is_not_said_has_the_documented_default() {
+        let settings = Cli::parse_from(["x"]).options.settings().unwrap();
+        assert_eq!(settings.limits, Limits::default());
+        assert_eq!(settings.store_kind, "sqlite");
+        assert!(settings.token.is_none());
+    }
+
+    #[test]
+    fn the_stores_password_is_never_shown() {
+        let cli = Cli::parse_from(["x", "--store", "postgres://ada:secret@db/x"]);
+        assert!(!format!("{cli:?}").contains("secret"));
+        assert_eq!(cli.options.store.expose(), "postgres://ada:secret@db/x");
+        assert_eq!(cli.options.settings().unwrap().store_kind, "postgres");
+    }
+
+    #[test]
+    fn bad_settings_are_one_clear_line() {
+        let error = |flags: &[&str]| {
+            let cli = Cli::try_parse_from([&["x"], flags].concat());
+            let error = cli.map(|cli| cli.options.settings());
+            match error {
+                Ok(settings) => format!("{:#}", settings.unwrap_err()),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(
+            error(&["--store", "mysql://x"]),
+            "`--store` is not understood: write `postgres://...` or `sqlite://FILE`"
+        );
+        let text = error(&["--bootstrap-token-file", "/nowhere/token"]);
+        assert!(
+            text.starts_with("read `/nowhere/token` (`--bootstrap-token-file`): "),
+            "{text}"
+        );
+        let text = error(&["--profiles", "Not this"]);
+        assert!(
+            text.contains("`Not this` is no name of a profile"),
+            "{text}"
+        );
+        let text = error(&["--http-listen", "8500"]);
+        assert!(text.contains("--http-listen"), "{text}");
+    }
+}

@@ -1,0 +1,150 @@
+//! The binary as a person or an orchestrator runs it.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::support::free_listener;
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_config-server"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CHAMELEON_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+fn free_address() -> SocketAddr {
+    let std = free_listener().into_std().unwrap();
+    std.local_addr().unwrap()
+}
+
+/// Runs to the end; for what is expected to fail or to be done at once.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only if it has ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_it_from_starting_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    };
+    file("empty", "\n");
+    file("short", "hunter2\n");
+    file("blocked", "a file where a folder is needed");
+    let busy = free_listener();
+    let busy = busy.local_addr().unwrap().to_string();
+    let free = free_address().to_string();
+    let cases: [(&[&str], &str); 9] = [
+        (&["--http-listen", "0.0.0.0:0"], "--bootstrap-token-file"),
+        (
+            &["check-config", "--grpc-listen", "[::]:0"],
+            "--bootstrap-token-file",
+        ),
+        (
+            &["--bootstrap-token-file", "missing"],
+            "read `missing` (`--bootstrap-token-file`): ",
+        ),
+        (
+            &["--bootstrap-token-file", "empty"],
+            "is empty: write the secret into it",
+        ),
+        (&["--bootstrap-token-file", "short"], "has 7 characters"),
+        (&["--http-listen", &busy], "the port is in use"),
+        (
+            &["check-config", "--store", "mysql://ada:hunter2@db/x"],
+            "`--store` is not understood",
+        ),
+        (
+            &["migrate", "--store", "sqlite://blocked/chameleon.db"],
+            "open the store `sqlite://blocked/chameleon.db` (`--store`): ",
+        ),
+        (&["healthcheck", "--http-listen", &free], "check `http://"),
+    ];
+    for (arguments, text) in cases {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let said: Vec<_> = said
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
+        assert_eq!(said.len(), 1, "{arguments:?}: {said:?}");
+        assert!(said[0].contains(text), "{arguments:?}: {}", said[0]);
+        assert!(!said[0].contains("hunter2"), "{}", said[0]);
+    }
+}
+
+#[tokio::test]
+async fn check_config_tells_what_would_be_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(
+        folder.path(),
+        &[
+            "check-config",
+            "--store",
+            "postgres://ada:secret@db/x",
+            "--profiles",
+            "beta",
+        ],
+    );
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("postgres://ada:***@db/x") && text.contains("the configuration is good"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (http, grpc) = (free_address().to_string(), free_address().to_string());
+    let arguments = [
+        "--http-listen",
+        &http,
+        "--grpc-listen",
+        &grpc,
+        "--store",
+        "sqlite://kept.db",
+    ];
+    let url = format!("http://{http}/v1/kv/a");
+    for round in ["first", "second"] {
+        // One for each process: the connections that it keeps end with the process.
+        let client = client();
+        let mut serving = command(folder.path(), &arguments);
+        let mut serving = Running(serving.stderr(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+        let started = lines.find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
+        assert!(started.is_some(), "it ended at once");
+        let check = [&["healthcheck"], &arguments[..]].concat();
+        assert!(run(folder.path(), &check).status.success());
+        if round == "first" {
+            client.put(&url).body("x").send().await.unwrap();
+        }
+        let value = client.get(format!("{url}?raw")).send().await.unwrap();
+        assert_eq!(value.text().await.unwrap(), "x");
+        let pid = serving.0.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        assert!(serving.0.wait().unwrap().success());
+    }
+}
+
+#[cfg(unix)]
+fn client() -> reqwest::Client {
+    use service_kit::http_client::{self, HttpClientSettings};
+    http_client::new(&HttpClientSettings::new("config-server-test/0")).unwrap()
+}

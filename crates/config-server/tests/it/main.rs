@@ -1,0 +1,13 @@
+//! The server over real sockets, with real stores.
+
+mod access;
+mod bad_input;
+mod binary;
+mod consul;
+mod fleet;
+mod pages;
+mod replicas;
+mod store_faults;
+mod support;
+mod transactions;
+mod watches;

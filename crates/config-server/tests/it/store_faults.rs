@@ -1,0 +1,250 @@
+//! What a server makes of a store that hangs, or turns out to be another one.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chameleon_model::{Commit, Epoch, Revision, Snapshot, SourceMarker, Stamp, Transaction};
+use chameleon_store::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+use config_server::{Limits, Settings};
+use futures::StreamExt as _;
+use reqwest::StatusCode;
+use test_kit::eventually;
+use tokio::sync::{Notify, watch};
+
+use crate::support::{Server, Watch, subscribe};
+
+/// A store in front of others: commits wait while the gate is shut, and the one behind it can be
+/// exchanged, as by restoring a backup.
+struct Gate {
+    behind: Mutex<Arc<dyn Store>>,
+    open: watch::Sender<bool>,
+    entered: watch::Sender<usize>,
+    look: Arc<Notify>,
+}
+
+impl Gate {
+    async fn new() -> Arc<Self> {
+        Arc::new(Self {
+            behind: Mutex::new(memory().await),
+            open: watch::Sender::new(true),
+            entered: watch::Sender::new(0),
+            look: Arc::default(),
+        })
+    }
+
+    fn behind(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.behind.lock().unwrap())
+    }
+
+    fn exchange(&self, other: Arc<dyn Store>) {
+        *self.behind.lock().unwrap() = other;
+        self.look.notify_one();
+    }
+}
+
+async fn memory() -> Arc<dyn Store> {
+    chameleon_store::open("sqlite::memory:").await.unwrap()
+}
+
+#[async_trait]
+impl Store for Gate {
+    async fn load(&self) -> Result<Snapshot, StoreError> {
+        self.behind().load().await
+    }
+
+    async fn commit(
+        &self,
+        base: &Snapshot,
+        group: Vec<Transaction>,
+    ) -> Result<Committed, StoreError> {
+        self.entered.send_modify(|entered| *entered += group.len());
+        let mut open = self.open.subscribe();
+        open.wait_for(|open| *open)
+            .await
+            .expect("the gate lives on");
+        self.behind().commit(base, group).await
+    }
+
+    async fn changes_since(&self, stamp: Stamp) -> Result<Changes, StoreError> {
+        self.behind().changes_since(stamp).await
+    }
+
+    async fn history(&self, query: &HistoryQuery) -> Result<Vec<Arc<Commit>>, StoreError> {
+        self.behind().history(query).await
+    }
+
+    async fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, StoreError> {
+        self.behind().snapshot_at(revision).await
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceMarker>, StoreError> {
+        self.behind().sources().await
+    }
+
+    async fn compact(&self, floor: Revision) -> Result<(), StoreError> {
+        self.behind().compact(floor).await
+    }
+
+    async fn begin_epoch(&self, found: Stamp, above: Epoch) -> Result<Stamp, StoreError> {
+        self.behind().begin_epoch(found, above).await
+    }
+
+    fn notifications(&self) -> Notifications {
+        let look = Arc::clone(&self.look);
+        futures::stream::unfold(look, |look| async {
+            look.notified().await;
+            Some(((), look))
+        })
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_refused_at_once() {
+    let gate = Gate::new().await;
+    let limits = Limits {
+        queued_bytes: 8 * 1024,
+        store_timeout: Duration::from_mins(10),
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::default()
+    };
+    let server = Server::of(settings, gate.clone()).await;
+    gate.open.send_replace(false);
+    let value = || "x".repeat(6 * 1024);
+    let waiting = server.put("/v1/kv/a", value());
+    let overloaded = async {
+        gate.entered
+            .subscribe()
+            .wait_for(|entered| *entered == 1)
+            .await
+            .unwrap();
+        let refused = server.put("/v1/kv/b", value()).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        gate.open.send_replace(true);
+    };
+    let (first, ()) = tokio::join!(waiting, overloaded);
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!(
+        server.put("/v1/kv/b", value()).await.status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn who_waits_meanwhile_is_stored_together() {
+    let gate = Gate::new().await;
+    let server = &Server::of(Settings::default(), gate.clone()).await;
+    gate.open.send_replace(false);
+    let first = server.put("/v1/kv/k/0", "x");
+    let others = async {
+        gate.entered
+            .subscribe()
+            .wait_for(|entered| *entered == 1)
+            .await
+            .unwrap();
+        let writes = (1..10).map(async |number| {
+            server
+                .put(&format!("/v1/kv/k/{number}"), "x")
+                .await
+                .status()
+        });
+        let opening = async {
+            // The group in the store ends only now; what has queued up behind it goes as the next.
+            tokio::task::yield_now().await;
+            gate.open.send_replace(true);
+        };
+        tokio::join!(futures::future::join_all(writes), opening).0
+    };
+    let (first, others) = tokio::join!(first, others);
+    assert!(first.status().is_success() && others.iter().all(StatusCode::is_success));
+    assert_eq!(server.status().await.head.unwrap().revision, 10);
+}
+
+#[tokio::test]
+async fn another_history_is_served_under_a_later_epoch() {
+    let gate = Gate::new().await;
+    let server = Server::of(Settings::default(), gate.clone()).await;
+    for value in ["1", "2", "3"] {
+        server.write("a", value).await;
+    }
+    server.write("lost", "x").await;
+    let before = server.status().await.head.unwrap();
+    let mut watch = Watch::open(&server, subscribe(&[], &[""])).await;
+
+    // A copy that knows less, and at the same revision something else.
+    let restored = memory().await;
+    let other = Server::of(Settings::default(), Arc::clone(&restored)).await;
+    other.write("a", "restored").await;
+    other.stop().await;
+    gate.exchange(restored);
+
+    let state = watch.next().await;
+    assert_eq!(state.base, None, "another lineage is no base");
+    assert_eq!(
+        (watch.value("a"), watch.value("lost")),
+        (Some("restored"), None)
+    );
+    let after = watch.stamp.unwrap();
+    assert!(after.epoch > before.epoch && after.revision < before.revision);
+
+    server.write("a", "on").await;
+    assert_eq!(watch.next().await.base, Some(after));
+    let outdated = chameleon_proto::v1::Subscribe {
+        last: Some(before),
+        ..subscribe(&[], &[""])
+    };
+    let mut back = Watch::opened(&server, outdated).await.unwrap();
+    assert_eq!(back.next().await.base, None);
+}
+
+#[tokio::test]
+async fn a_long_poll_notices_another_history() {
+    let gate = Gate::new().await;
+    let server = Server::of(Settings::default(), gate.clone()).await;
+    for value in ["1", "2"] {
+        server.write("a", value).await;
+    }
+    let waiting = server.get("/v1/kv/a?index=2&wait=60s");
+    let exchange = async {
+        eventually("the poll waits", async || {
+            (server.status().await.watches == 1).then_some(())
+        })
+        .await;
+        gate.exchange(memory().await);
+    };
+    let (response, ()) = tokio::join!(waiting, exchange);
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.headers()["x-consul-index"], "1");
+}
+
+#[tokio::test]
+async fn a_compacted_past_is_no_base() {
+    let gate = Gate::new().await;
+    let server = Server::of(Settings::default(), gate.clone()).await;
+    server.write("a", "1").await;
+    let watch = Watch::open(&server, subscribe(&["a"], &[])).await;
+    let held = watch.stamp;
+    drop(watch);
+    // Somebody else writes and compacts while this server does not look.
+    let other = Server::of(Settings::default(), gate.behind()).await;
+    other.write("b", "1").await;
+    other.delete("/v1/kv/a").await;
+    other.write("b", "2").await;
+    gate.behind().compact(Revision(4)).await.unwrap();
+    gate.look.notify_one();
+    eventually("the server has loaded again", async || {
+        (server.status().await.head.unwrap().revision == 4).then_some(())
+    })
+    .await;
+    let again = chameleon_proto::v1::Subscribe {
+        last: held,
+        ..subscribe(&["a"], &[])
+    };
+    let mut back = Watch::opened(&server, again).await.unwrap();
+    let state = back.next().await;
+    assert_eq!((state.base, back.entries.len()), (None, 0));
+}
