@@ -1,0 +1,196 @@
+//! The command: its flags, and what each way of calling it does.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Parser, Subcommand, ValueEnum};
+use service_kit::settings::CommonArgs;
+use service_kit::{Lifecycle, healthcheck, listen, main_exit, telemetry, tls};
+
+use crate::service::{Listeners, start};
+use crate::settings::SyncArgs;
+use crate::sync_once;
+
+/// Applies git folders to Chameleon, one transaction per commit.
+#[derive(Debug, Parser)]
+#[command(name = "git-sync", version)]
+pub struct Cli {
+    #[command(flatten)]
+    common: CommonArgs,
+
+    #[command(flatten)]
+    sync: SyncArgs,
+
+    /// Sync every source once and exit: 0 applied or unchanged, 1 rejected, 2 could not run
+    #[arg(long)]
+    once: bool,
+
+    /// How `--once` tells what became of the sources
+    #[arg(long, value_enum, default_value = "text", requires = "once")]
+    output: Output,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Take webhooks and keep the sources in step; the default
+    Serve,
+    /// Check the flags and files and say what would be synced
+    CheckConfig,
+    /// Ask a running git-sync whether it is well
+    Healthcheck,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    /// Lines for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// The exit code of a job that could not run.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Does what the flags say, to its end, and returns the exit code.
+///
+/// What goes wrong is one line on stderr, and code 1; 2 if it is with `--once`.
+pub async fn execute(cli: Cli) -> ExitCode {
+    let failure = if cli.once { COULD_NOT_RUN } else { 1 };
+    match cli.run().await {
+        Ok(code) => code,
+        Err(error) => {
+            // Prints the line.
+            let _ = main_exit(Err(error));
+            failure.into()
+        }
+    }
+}
+
+impl Cli {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        telemetry::init(&self.common.telemetry())?;
+        tls::install_provider();
+        match self.command {
+            Some(Command::CheckConfig) => self.check_config(),
+            Some(Command::Healthcheck) => self.healthcheck().await,
+            Some(Command::Serve) | None if self.once => self.once().await,
+            Some(Command::Serve) | None => self.serve().await,
+        }
+    }
+
+    async fn serve(self) -> anyhow::Result<ExitCode> {
+        let settings = self.sync.settings()?;
+        let lifecycle = Lifecycle::default();
+        lifecycle.signals()?;
+        let http = listen(self.sync.listen, "webhooks", "--listen")?;
+        let admin = self
+            .sync
+            .admin_listen
+            .map(|address| listen(address, "health and metrics", "--admin-listen"))
+            .transpose()?;
+        tracing::info!("taking webhooks on http://{}", http.local_addr()?);
+        start(settings, Listeners { http, admin }, &lifecycle).await?;
+        lifecycle.finished().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn once(self) -> anyhow::Result<ExitCode> {
+        let settings = self.sync.settings()?;
+        let report = tokio::select! {
+            report = sync_once(&settings) => report?,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted; what was applied by then stays"),
+        };
+        match self.output {
+            Output::Text => print!("{report}"),
+            Output::Json => println!("{}", serde_json::json!(report)),
+        }
+        Ok(report.exit_code().into())
+    }
+
+    fn check_config(self) -> anyhow::Result<ExitCode> {
+        for source in self.sync.settings()?.sources.iter() {
+            println!("{source}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn healthcheck(self) -> anyhow::Result<ExitCode> {
+        let listening = self.sync.admin_listen.unwrap_or(self.sync.listen);
+        let address = reachable(listening);
+        healthcheck(&format!("http://{address}/health/ready")).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Where a process that listens on `address` is reached from the same machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+        }
+        ip if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), address.port())
+        }
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn settings(flags: &[&str]) -> anyhow::Result<crate::Settings> {
+        let flags = ["git-sync"].iter().chain(flags);
+        Cli::try_parse_from(flags)?.sync.settings()
+    }
+
+    #[test]
+    fn one_source_needs_no_file() {
+        let flags = [
+            "serve",
+            "--repository",
+            "https://git.example/shop.git",
+            "--only",
+            "beta",
+            "--server",
+            "http://a:8502",
+            "--server",
+            "http://b:8502",
+        ];
+        let settings = settings(&flags).unwrap();
+        assert_eq!(settings.api.servers, ["http://a:8502", "http://b:8502"]);
+        assert_eq!(settings.sources.iter().count(), 1);
+    }
+
+    #[test]
+    fn no_source_says_what_to_give() {
+        assert_eq!(
+            settings(&[]).unwrap_err().to_string(),
+            "no source is named: give `--repository`, or a file of sources with `--config`"
+        );
+        let both = settings(&["--repository", "x", "--config", "y"]);
+        assert!(
+            both.unwrap_err()
+                .to_string()
+                .contains("cannot be used with")
+        );
+    }
+
+    #[test]
+    fn a_wildcard_address_is_asked_on_loopback() {
+        let asked = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:8510"), "127.0.0.1:8510");
+        assert_eq!(asked("[::]:8510"), "[::1]:8510");
+        assert_eq!(asked("10.1.2.3:8510"), "10.1.2.3:8510");
+    }
+}

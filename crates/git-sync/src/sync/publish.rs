@@ -1,0 +1,85 @@
+//! A checked commit as the one transaction that makes it live.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chameleon_model::{
+    CommitId, GitOrigin, KeyError, Operation, Origin, SourceUpdate, Stage, StageTime, Transaction,
+};
+
+use crate::git::CommitObject;
+use crate::settings::Source;
+
+/// How long the stages before storing took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StageTimes {
+    /// From the ref update to the webhook; `None` where it is not known.
+    pub(crate) notified: Option<Duration>,
+    /// From the webhook, or else the poll's start, until the files were read.
+    pub(crate) fetched: Duration,
+    /// Until they were found good.
+    pub(crate) checked: Duration,
+}
+
+impl StageTimes {
+    fn list(self) -> Vec<StageTime> {
+        let times = [
+            (Stage::Notified, self.notified),
+            (Stage::Fetched, Some(self.fetched)),
+            (Stage::Checked, Some(self.checked)),
+        ];
+        times
+            .into_iter()
+            .filter_map(|(stage, took)| took.map(|took| StageTime { stage, took }))
+            .collect()
+    }
+}
+
+/// The transaction that replaces the source's keys by the kept `files` of `commit`.
+///
+/// # Errors
+/// With a file whose name makes no key.
+pub(crate) fn transaction(
+    source: &Source,
+    commit: &CommitObject,
+    files: &BTreeMap<String, Bytes>,
+    times: StageTimes,
+    expected: Option<CommitId>,
+) -> Result<Transaction, (String, KeyError)> {
+    let operations = files
+        .iter()
+        .filter(|(name, _)| source.keeps(name))
+        .map(|(name, value)| match source.key(name) {
+            Ok(key) => Ok(Operation::Put {
+                key,
+                value: value.clone(),
+                flags: 0,
+            }),
+            Err(error) => Err((name.clone(), error)),
+        })
+        .collect::<Result<_, _>>()?;
+    let profiles = source.profiles.iter().map(ToString::to_string).collect();
+    Ok(Transaction {
+        request_id: None,
+        preconditions: Vec::new(),
+        operations,
+        source: Some(SourceUpdate {
+            name: source.name.clone(),
+            expected,
+            commit: commit.id.clone(),
+            profiles,
+        }),
+        origin: Origin {
+            author: commit.author.clone(),
+            message: commit.message.clone(),
+            via: String::new(),
+            git: Some(GitOrigin {
+                repository: source.address.shown().to_owned(),
+                branch: source.branch.clone(),
+                commit: commit.id.clone(),
+            }),
+            stages: times.list(),
+        },
+    })
+}

@@ -1,0 +1,204 @@
+//! Whatever is wrong with a push says where and what, and leaves the last good state live.
+
+use git_sync::{SourceResult, SourceSettings};
+
+use crate::support::World;
+
+const BETA: &str = "config/location-beta.yml";
+
+/// Files to write, or to delete.
+type Files = &'static [(&'static str, Option<&'static str>)];
+
+#[tokio::test]
+async fn a_bad_commit_is_rejected_whole_with_every_fault() {
+    let cases: [(&str, Files, &[&str]); 6] = [
+        (
+            "a broken YAML",
+            &[(BETA, Some("aMapPercentage: 100\nb: [\n"))],
+            &["config/location-beta.yml:3:1: "],
+        ),
+        (
+            "shares that do not add up",
+            &[(BETA, Some("aMapPercentage: 90\nbMapPercentage: 20\n"))],
+            &["config/location-beta.yml:"],
+        ),
+        (
+            "two bad files beside a good one",
+            &[
+                (BETA, Some("a: on\n")),
+                ("config/pay-prod.yml", Some("b: 010\n")),
+                ("config/location.yml", Some("greeting: changed\n")),
+            ],
+            &[
+                "config/location-beta.yml:1:4: a: plain `on`",
+                "config/pay-prod.yml:1:4: b: ",
+            ],
+        ),
+        (
+            "a wrong extension",
+            &[("config/pay.yaml", Some("a: 1\n"))],
+            &["config/pay.yaml: is not named `*.yml`; rename it to `pay.yml`"],
+        ),
+        (
+            "a broken schema",
+            &[("config/schemas/location.schema.yml", Some("type: 5\n"))],
+            &["config/schemas/location.schema.yml:1:"],
+        ),
+        (
+            "all files deleted",
+            &[
+                (BETA, None),
+                ("config/location.yml", None),
+                ("config/schemas/location.schema.yml", None),
+            ],
+            &["config: has no file at this commit, so applying it would delete every key"],
+        ),
+    ];
+    for (case, files, expected) in cases {
+        let world = World::applied().await;
+        let (live, applied) = (world.server.entries().await, world.server.applied().await);
+        let SourceResult::Rejected { commit, faults } = world.push(files).await else {
+            panic!("{case}: not rejected");
+        };
+        assert_eq!(commit, world.repository.head(), "{case}");
+        assert_eq!(faults.len(), expected.len(), "{case}: {faults:?}");
+        for (fault, start) in faults.iter().zip(expected) {
+            assert!(fault.starts_with(start), "{case}: {fault}");
+        }
+        assert_eq!(world.server.entries().await, live, "{case}");
+        let source = world.server.source().await;
+        assert_eq!(source.commit.map(|id| id.to_string()), applied, "{case}");
+        let report = source.report.expect("the rejection is reported");
+        assert_eq!((report.accepted, report.faults), (false, faults), "{case}");
+
+        let repaired = [(BETA, Some("aMapPercentage: 1\nbMapPercentage: 99\n"))];
+        world.repository.git(&["revert", "--no-edit", "HEAD"]);
+        let result = world.push(&repaired).await;
+        assert!(
+            matches!(result, SourceResult::Applied { .. }),
+            "{case}: {result:?}"
+        );
+        world.server.stop().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_file_is_rejected() {
+    let world = World::applied().await;
+    let config = world.repository.work().join("config");
+    std::os::unix::fs::symlink("location.yml", config.join("link.yml")).unwrap();
+    let module = format!("160000,{},config/module", world.repository.head());
+    world
+        .repository
+        .git(&["update-index", "--add", "--cacheinfo", &module]);
+    std::fs::create_dir(config.join("module")).unwrap();
+    world.repository.git(&["add", "config/link.yml"]);
+    world
+        .repository
+        .git(&["commit", "--quiet", "--message", "Odd"]);
+    world.repository.push();
+    let SourceResult::Rejected { faults, .. } = world.once().await else {
+        panic!("not rejected");
+    };
+    assert_eq!(
+        faults,
+        [
+            "config/link.yml: is a symbolic link; put the file itself here",
+            "config/module: is a submodule; make it a source of its own",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_rejected_unread() {
+    let world = World::applied().await;
+    let large = format!("a: {}\n", "x".repeat(512 * 1024));
+    let SourceResult::Rejected { faults, .. } =
+        world.push(&[("config/large.yml", Some(&large))]).await
+    else {
+        panic!("not rejected");
+    };
+    assert_eq!(
+        faults,
+        ["config/large.yml: has 524292 bytes, 524288 are allowed; split it"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let world = World::applied().await;
+    let remote = world.source().repository;
+    let gone = format!("{remote}-gone");
+    for (source, message) in [
+        (
+            SourceSettings {
+                repository: gone.clone(),
+                ..world.source()
+            },
+            format!(
+                "repository `{gone}` does not exist or is not visible; check `repository`, and \
+                 the credentials if it is private"
+            ),
+        ),
+        (
+            SourceSettings {
+                branch: "live".to_owned(),
+                ..world.source()
+            },
+            format!(
+                "branch `live` does not exist in `{remote}`; what was applied stays; push the \
+                 branch, or change `branch`"
+            ),
+        ),
+    ] {
+        let report = world.report(source).await;
+        assert_eq!(report.exit_code(), 2);
+        let result = &report.sources()[0].result;
+        assert_eq!(*result, SourceResult::Failed { error: message });
+    }
+    let source = SourceSettings {
+        folder: "deploy/config".to_owned(),
+        ..world.source()
+    };
+    let report = world.report(source).await;
+    assert_eq!(report.exit_code(), 1);
+    assert!(
+        report
+            .to_string()
+            .contains("deploy/config: has no file at this commit"),
+        "{report}"
+    );
+    assert_eq!(world.server.keys().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_work_folder_that_can_not_be_written_is_named() {
+    let world = World::new().await;
+    let file = world.repository.work().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut settings = world.settings(world.source());
+    settings.work_dir = file.join("work");
+    let error = git_sync::sync_once(&settings).await.unwrap_err();
+    let expected = format!(
+        "work folder `{}` can't be written; choose another with `--work-dir`",
+        settings.work_dir.display()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let world = World::new().await;
+    world.repository.commit("config/location.yml", "a: 1\n");
+    world.repository.push();
+    let mut settings = world.settings(world.source());
+    settings.api.servers = vec!["http://127.0.0.1:1".to_owned()];
+    let report = git_sync::sync_once(&settings).await.unwrap();
+    assert_eq!(report.exit_code(), 2);
+    let line = report.to_string();
+    assert!(
+        line.starts_with("shop: failed: no server answers at `http://127.0.0.1:1`"),
+        "{line}"
+    );
+}
