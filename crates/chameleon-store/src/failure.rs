@@ -33,13 +33,12 @@ impl From<Error> for StoreError {
 impl From<MigrateError> for StoreError {
     fn from(error: MigrateError) -> Self {
         match error {
-            MigrateError::Execute(error) => error.into(),
             MigrateError::ExecuteMigration(Error::Database(answer), version)
                 if !passes(answer.as_ref()) =>
             {
                 Self::Damaged(format!("migration {version} fails: {answer}"))
             }
-            MigrateError::ExecuteMigration(error, _) => error.into(),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -145,29 +145,29 @@ async fn stamp_of<T: Tx>(tx: &mut T, revision: Revision) -> Result<Stamp, StoreE
         .try_into()
 }
 
-/// The way from `held` to `head`.
+/// The way from `from` to the head.
 pub(crate) async fn way_from<T: Tx>(
     tx: &mut T,
-    held: Stamp,
+    from: Stamp,
     head: &Head,
 ) -> Result<Changes, StoreError> {
-    if held == head.stamp {
+    if from == head.stamp {
         return Ok(Changes::Since(Vec::new()));
     }
-    if held.epoch != head.stamp.epoch || held.revision >= head.stamp.revision {
+    if from.epoch != head.stamp.epoch || from.revision >= head.stamp.revision {
         return Ok(Changes::OtherLineage);
     }
-    if held.revision < head.floor {
+    if from.revision < head.floor {
         return Ok(Changes::Compacted);
     }
-    if !is_ours(tx, held).await? {
+    if !is_ours(tx, from).await? {
         return Ok(Changes::OtherLineage);
     }
-    if head.stamp.revision.0 - held.revision.0 > REPLAY_LIMIT {
+    if head.stamp.revision.0 - from.revision.0 > REPLAY_LIMIT {
         return Ok(Changes::Compacted);
     }
     let range = vec![
-        Argument::Number(number(held.revision)),
+        Argument::Number(number(from.revision)),
         Argument::Number(number(head.stamp.revision)),
     ];
     let commits = commits(

@@ -80,9 +80,8 @@ async fn commit(
     group.iter_mut().for_each(clean::transaction);
     let mut tx = store.begin_write().await?;
     let head = read::head(&mut tx).await?;
-    let held = base.stamp();
-    let Changes::Since(missed) = read::way_from(&mut tx, held, &head).await? else {
-        return Err(StoreError::BaseLost { held });
+    let Changes::Since(missed) = read::way_from(&mut tx, base.stamp(), &head).await? else {
+        return Err(StoreError::BaseLost { held: base.stamp() });
     };
     let base = replay(base, &missed)?;
     let known = read::known(&mut tx, &group, &head).await?;

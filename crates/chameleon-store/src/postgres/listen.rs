@@ -1,7 +1,6 @@
 //! Hears of commits by anybody: LISTEN, proven by a probe, with a poll beside it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -24,7 +23,7 @@ const PROBE_AFTER: Duration = Duration::from_secs(30);
 /// The poll that stands in for notices where they do not arrive.
 const DEAF_POLL: Duration = Duration::from_millis(250);
 /// When listening is tried again where notices did not arrive.
-const DEAF_RETRY: Duration = Duration::from_secs(60);
+const DEAF_RETRY: Duration = Duration::from_mins(1);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -44,7 +43,7 @@ impl Listener {
                 listening,
                 pool,
                 nudge,
-                deaf: AtomicBool::new(false),
+                deaf: watch::channel(false).0,
             };
             tokio::join!(ear.listen(), ear.poll(poll_interval));
         });
@@ -64,7 +63,7 @@ struct Ear {
     pool: PgPool,
     nudge: watch::Sender<()>,
     /// Notices do not arrive, so the poll has to be quick.
-    deaf: AtomicBool,
+    deaf: watch::Sender<bool>,
 }
 
 /// Why listening ended.
@@ -82,15 +81,20 @@ impl From<sqlx::Error> for Lost {
 
 impl Ear {
     async fn poll(&self, interval: Duration) {
+        let mut deafness = self.deaf.subscribe();
         loop {
-            let deaf = self.deaf.load(Ordering::Relaxed);
-            sleep(if deaf {
+            let deaf = *deafness.borrow_and_update();
+            let pause = if deaf {
                 DEAF_POLL.min(interval)
             } else {
                 interval
-            })
-            .await;
-            self.nudge.send_replace(());
+            };
+            tokio::select! {
+                () = sleep(pause) => {
+                    self.nudge.send_replace(());
+                }
+                _ = deafness.changed() => {}
+            }
         }
     }
 
@@ -105,7 +109,7 @@ impl Ear {
             self.nudge.send_replace(());
             match lost {
                 Lost::Deaf => {
-                    if !self.deaf.swap(true, Ordering::Relaxed) {
+                    if !self.deaf.send_replace(true) {
                         tracing::warn!(
                             "the database's notices do not arrive, so it is polled every \
                              {DEAF_POLL:?}; a pooler in transaction mode drops LISTEN: \
@@ -129,7 +133,7 @@ impl Ear {
             Ok(listener) => listener,
             Err(lost) => return (lost, false),
         };
-        if self.deaf.swap(false, Ordering::Relaxed) {
+        if self.deaf.send_replace(false) {
             tracing::info!("the database's notices arrive again");
         }
         // Whatever was committed before LISTEN took effect.

@@ -56,7 +56,7 @@ impl PostgresSettings {
             max_connections: 8,
             acquire_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
-            bulk_timeout: Duration::from_secs(120),
+            bulk_timeout: Duration::from_mins(2),
             migrate: true,
             poll_interval: Duration::from_secs(5),
         }

@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_secs(5);
 
 const PATIENCE: Patience = Patience {
     verb: Duration::from_secs(10),
-    bulk: Duration::from_secs(120),
+    bulk: Duration::from_mins(2),
 };
 
 /// The store in a SQLite file; see [`Store`](crate::Store) for its verbs.

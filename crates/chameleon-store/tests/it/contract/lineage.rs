@@ -21,11 +21,11 @@ pub(crate) async fn a_state_of_another_database_is_noticed<P: Place>(place: &P) 
             .await;
         let error = lost.unwrap_err();
         assert!(matches!(error, StoreError::BaseLost { held } if held == there.state.stamp()));
-        here.apply(only(put("a", "1"))).await;
-        there.apply(only(put("a", "1"))).await;
+        here.apply(only(put("a", &round.to_string()))).await;
+        there.apply(only(put("a", &round.to_string()))).await;
     }
     // A foreign state behind the head is no ancestor.
-    here.apply(only(put("a", "2"))).await;
+    here.apply(only(put("a", "on"))).await;
     let changes = here.store.changes_since(there.state.stamp()).await.unwrap();
     assert!(matches!(changes, Changes::OtherLineage), "{changes:?}");
 }
