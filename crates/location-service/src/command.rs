@@ -6,7 +6,10 @@ use service_kit::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Cli, Command, LocationService, Settings, wiring::Configured};
+use crate::{
+    Cli, Command, LocationService, Settings,
+    wiring::{Configured, Environment, process_environment},
+};
 
 /// Where the service is reached.
 pub struct Listeners {
@@ -32,7 +35,7 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
 
 /// Starts the service within this process, as tasks of `lifecycle`; returns when it serves.
 ///
-/// It ends with the lifecycle: searches that are being answered are finished. If the lifecycle ends
+/// Placeholders of the configuration read `environment`. It ends with the lifecycle: searches that are being answered are finished. If the lifecycle ends
 /// before there is a configuration, nothing is started.
 ///
 /// # Errors
@@ -40,11 +43,12 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(
     settings: Settings,
     listeners: Listeners,
+    environment: Environment,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
     let registry = Registry::new("location-service", env!("CARGO_PKG_VERSION"));
     let health = Health::new(lifecycle.soft());
-    let connecting = Configured::connect(&settings);
+    let connecting = Configured::connect(&settings, environment);
     let Some(configured) = lifecycle.soft().run_until_cancelled(connecting).await else {
         return Ok(());
     };
@@ -86,7 +90,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
     lifecycle.signals()?;
     let address = settings.listen;
-    let started = start(settings, listeners, &lifecycle).await;
+    let started = start(settings, listeners, process_environment(), &lifecycle).await;
     if started.is_ok() {
         tracing::info!("serving searches on http://{address}");
     } else {

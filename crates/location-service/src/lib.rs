@@ -26,3 +26,4 @@ pub use config::{Fault, Faults, MapConfig, MapDocument};
 pub use http::{admin_router, router};
 pub use service::LocationService;
 pub use settings::{Cli, Command, Settings};
+pub use wiring::{Environment, process_environment};

@@ -10,6 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{LocationService, MapConfig, MapDocument, Settings};
 
+/// What placeholders of the configuration read; see [`process_environment`].
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// The variables of this process.
+pub fn process_environment() -> Environment {
+    Arc::new(|name| std::env::var(name).ok())
+}
+
 impl Configuration for MapDocument {
     fn validate(&self) -> Result<(), Vec<Violation>> {
         self.check().map(drop).map_err(|faults| {
@@ -34,9 +42,13 @@ impl Configured {
     /// # Errors
     /// If no server answers in time and there is no last good configuration, if the server refuses
     /// the token, or if the configuration has faults. Cancelling leaves nothing behind.
-    pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(
+        settings: &Settings,
+        environment: Environment,
+    ) -> anyhow::Result<Self> {
         let mut builder = Chameleon::builder(&settings.service, &settings.profile)
             .servers(&settings.servers)
+            .environment(move |name| environment(name))
             .prefix(&settings.prefix)
             .version(env!("CARGO_PKG_VERSION"));
         if let Some(file) = &settings.token_file {

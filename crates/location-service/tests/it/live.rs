@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chameleon_client::{Api, ApiSettings};
 use clap::Parser;
-use location_service::{Cli, Listeners};
+use location_service::{Cli, Listeners, process_environment};
 use serde_json::Value;
 use service_kit::{
     Lifecycle,
@@ -77,8 +77,13 @@ impl Stage {
             admin: None,
         };
         let address = listeners.http.local_addr()?;
-        location_service::start(Cli::parse_from(flags).settings, listeners, &self.lifecycle)
-            .await?;
+        location_service::start(
+            Cli::parse_from(flags).settings,
+            listeners,
+            process_environment(),
+            &self.lifecycle,
+        )
+        .await?;
         Ok(address)
     }
 
