@@ -94,11 +94,8 @@ async fn without_its_database_a_server_goes_on_reading_and_recovers() {
             .any(|line| line == "chameleon_store_available 0.0"),
         "{metrics}"
     );
-    assert_eq!(
-        other.get("/v1/kv/a?raw").await.text().await.unwrap(),
-        "before"
-    );
-
+    let mut elsewhere = Watch::open(&other, subscribe(&["a"], &[])).await;
+    elsewhere.until("a", Some("before")).await;
     other.write("a", "meanwhile").await;
     proxy.heal();
     watch.until("a", Some("meanwhile")).await;
