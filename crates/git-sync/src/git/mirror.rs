@@ -91,10 +91,7 @@ impl Mirror {
             return Ok(());
         }
         let shown = self.address.shown();
-        match GitError::of_fetch(&output.stderr, shown, &self.branch) {
-            GitError::Failed { reason, .. } if is_damage(&reason) => Err(self.damaged(reason)),
-            error => Err(error),
-        }
+        Err(self.sorted(GitError::of_fetch(&output.stderr, shown, &self.branch)))
     }
 
     /// Throws the clone away, so that [`prepare`](Self::prepare) starts it anew.
@@ -143,7 +140,15 @@ impl Mirror {
         match output.status.code() {
             Some(0) => Ok(Relation::Behind),
             Some(1) => Ok(Relation::Ahead),
-            _ => Err(GitError::of_call("merge-base", &output.stderr)),
+            _ => Err(self.sorted(GitError::of_call("merge-base", &output.stderr))),
+        }
+    }
+
+    /// Tells damage of the clone from other failures.
+    fn sorted(&self, error: GitError) -> GitError {
+        match error {
+            GitError::Failed { reason, .. } if is_damage(&reason) => self.damaged(reason),
+            error => error,
         }
     }
 
@@ -162,7 +167,7 @@ impl Mirror {
         if output.status.success() {
             return Ok(());
         }
-        Err(GitError::of_call(verb, &output.stderr))
+        Err(self.sorted(GitError::of_call(verb, &output.stderr)))
     }
 
     fn not_writable(&self, source: std::io::Error) -> GitError {

@@ -78,6 +78,7 @@ impl Git {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// A command on the repository in `dir`, and never on one around it.
     fn command(&self, dir: &Path) -> Command {
         let mut command = Command::new(self.program);
         for (name, _) in std::env::vars_os() {
@@ -99,6 +100,7 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             // Its words are read by `error`.
             .env("LC_ALL", "C")
+            .env("GIT_DIR", dir)
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

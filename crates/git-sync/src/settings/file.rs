@@ -72,6 +72,17 @@ sources:
     }
 
     #[test]
+    fn the_readmes_example_can_be_used() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("```yaml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "s3cret").unwrap();
+        let example = example.replace("/run/secrets/shop", &secret.path().to_string_lossy());
+        assert_eq!(parse("README.md", &example).unwrap().iter().count(), 2);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, start) in [
             (

@@ -1,8 +1,13 @@
 //! Whatever is wrong with a push says where and what, and leaves the last good state live.
 
-use git_sync::{SourceResult, SourceSettings};
+use std::sync::{Arc, Mutex};
 
-use crate::support::World;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use git_sync::{SourceResult, SourceSettings};
+use service_kit::Lifecycle;
+
+use crate::support::{World, local};
 
 const BETA: &str = "config/location-beta.yml";
 
@@ -201,4 +206,37 @@ async fn a_server_that_is_not_there_is_named() {
         line.starts_with("shop: failed: no server answers at `http://127.0.0.1:1`"),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn credentials_reach_the_remote_and_no_error() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let router = axum::Router::new().fallback({
+        let seen = Arc::clone(&seen);
+        move |headers: HeaderMap| async move {
+            let sent = headers.get(AUTHORIZATION).cloned();
+            seen.lock().unwrap().push(sent);
+            StatusCode::UNAUTHORIZED
+        }
+    });
+    let (listener, lifecycle) = (local().await, Lifecycle::default());
+    let host = listener.local_addr().unwrap();
+    let limits = service_kit::http::HttpLimits::default();
+    service_kit::http::serve("remote", listener, router, limits, &lifecycle);
+
+    let world = World::new().await;
+    let report = world
+        .report(SourceSettings {
+            repository: format!("http://bot:s3cret@{host}/shop.git"),
+            ..world.source()
+        })
+        .await;
+    assert_eq!(report.exit_code(), 2);
+    let line = report.to_string();
+    let start = format!("shop: failed: repository `http://{host}/shop.git` refuses access: ");
+    assert!(line.starts_with(&start), "{line}");
+    assert!(!line.contains("s3cret") && !line.contains("bot"), "{line}");
+    let sent = seen.lock().unwrap().clone();
+    assert_eq!(sent[0].as_ref().unwrap(), "Basic Ym90OnMzY3JldA==");
+    lifecycle.shut_down();
 }

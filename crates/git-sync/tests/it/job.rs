@@ -141,8 +141,12 @@ async fn a_force_push_that_replaces_commits_is_applied() {
 async fn a_damaged_clone_is_fetched_anew() {
     let world = World::applied().await;
     let clone = world.work_dir().join("shop.git");
-    type Damage = fn(&std::path::Path);
-    let damages: [Damage; 3] = [
+    // A repository around the clones is not to be taken for one of them.
+    let around = world.work_dir().join(".git");
+    let around_text = around.to_string_lossy();
+    let init = ["init", "--quiet", "--bare", &around_text];
+    world.repository.git(&init);
+    let damages: [fn(&std::path::Path); 3] = [
         |clone| std::fs::remove_dir_all(clone.join("objects")).unwrap(),
         |clone| std::fs::write(clone.join("refs/chameleon/head"), "").unwrap(),
         empty_objects,
@@ -156,6 +160,7 @@ async fn a_damaged_clone_is_fetched_anew() {
             "{number}: {result:?}"
         );
     }
+    assert!(!around.join("refs/chameleon").exists());
 }
 
 /// What a power failure leaves of files that were not flushed.

@@ -60,10 +60,8 @@ impl Server {
     }
 
     pub(crate) async fn value(&self, key: &str) -> Option<String> {
-        let entries = self.entries().await.into_iter();
-        entries
-            .filter_map(|(found, value)| (found == key).then_some(value))
-            .next()
+        let mut entries = self.entries().await.into_iter();
+        entries.find_map(|(found, value)| (found == key).then_some(value))
     }
 
     /// What the server knows of the source `shop`.
