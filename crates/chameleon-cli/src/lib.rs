@@ -1,1 +1,86 @@
-//! chameleon-cli
+//! The `chameleon` command: `dev`, `demo`, and everything a person asks.
+//!
+//! [`stack`] is the platform in one process; `dev`, `demo` and the benchmarks run it.
+
+mod args;
+mod commands;
+mod demo;
+mod dev;
+mod hook;
+mod screen;
+pub mod stack;
+mod waterfall;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use chameleon_client::{Api, ApiSettings, Token};
+use clap::Parser as _;
+use service_kit::telemetry::{self, TelemetrySettings};
+
+use crate::args::{Cli, Command, Global};
+use crate::screen::{ReaderGone, Screen};
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
+        Err(error) => service_kit::main_exit(Err(error)),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { global, command } = cli;
+    telemetry::init(&TelemetrySettings {
+        format: global.log_format,
+        filter: global.log.clone(),
+    })?;
+    service_kit::tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the async runtime")?;
+    runtime.block_on(dispatch(&global, command))
+}
+
+async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode> {
+    let screen = Screen::new(global.output, global.color);
+    match command {
+        Command::Dev(args) => dev::run(&args, screen).await?,
+        Command::Demo(args) => return demo::run(&args, screen).await,
+        Command::Get { key, revision } => {
+            commands::get::run(&api(global)?, &key, revision, screen).await?;
+        }
+        Command::Put(args) => return commands::put::run(&api(global)?, args, screen).await,
+        Command::Ls { prefix } => commands::ls::run(&api(global)?, &prefix, screen).await?,
+        Command::Watch { key, count } => {
+            commands::watch::run(&api(global)?, &key, count, screen).await?;
+        }
+        Command::History(args) => commands::history::run(&api(global)?, &args, screen).await?,
+        Command::Fleet { service, profile } => {
+            commands::fleet::run(
+                &api(global)?,
+                service.as_deref(),
+                profile.as_deref(),
+                screen,
+            )
+            .await?;
+        }
+        Command::Status => commands::status::run(&api(global)?, screen).await?,
+        Command::Validate(args) => return commands::validate::run(&args, screen),
+        Command::Completion { shell } => commands::completion(shell),
+        Command::PushHook(args) => hook::run(&args, &api(global)?).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn api(global: &Global) -> anyhow::Result<Api> {
+    let settings = ApiSettings {
+        servers: global.server.clone(),
+        token: global.token_file.clone().map(Token::file),
+        ..ApiSettings::default()
+    };
+    Ok(Api::connect(settings)?)
+}

@@ -1,2 +1,7 @@
-//! main
-fn main() {}
+//! The `chameleon` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chameleon_cli::main()
+}

@@ -1,0 +1,228 @@
+//! What can be typed after `chameleon`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Real-time service configuration: from git to every running instance.
+#[derive(Debug, Parser)]
+#[command(name = "chameleon", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// A config server's gRPC address; several may be given and are tried in turn.
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_SERVER",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8502"
+    )]
+    pub(crate) server: Vec<String>,
+    /// A file with the access token.
+    #[arg(long, global = true, env = "CHAMELEON_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How answers are printed.
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// When colours are used; `NO_COLOR` is obeyed too.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// What is logged, as `tracing` directives: `warn`, `info,sqlx=warn`.
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+    /// How log lines look.
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_LOG_FORMAT",
+        value_enum,
+        default_value = "human",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: service_kit::telemetry::LogFormat,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables and sentences, for people.
+    Table,
+    /// One JSON value; one for each line where answers keep coming.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Also into a file or a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole platform on this machine, to play and to develop with.
+    Dev(DevArgs),
+    /// Show by itself that a push moves the traffic and a vendor's outage does not stop it.
+    Demo(DemoArgs),
+    /// Print the value of a key.
+    Get {
+        /// The key, for example `config/location-prod.yml`.
+        key: String,
+        /// The value as it was at this revision.
+        #[arg(long)]
+        revision: Option<u64>,
+    },
+    /// Write the value of a key.
+    Put(PutArgs),
+    /// List keys.
+    Ls {
+        /// Only keys that begin so.
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Print a key's or prefix's changes as they happen.
+    Watch {
+        /// A key, or a prefix that ends in `/`.
+        key: String,
+        /// Stop after so many changes.
+        #[arg(long)]
+        count: Option<usize>,
+    },
+    /// List past changes: who, when, why, and how long each took to reach the instances.
+    History(HistoryArgs),
+    /// List the running instances and what they have applied.
+    Fleet {
+        /// Only instances of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// Only instances of this profile.
+        #[arg(long)]
+        profile: Option<String>,
+    },
+    /// Tell how the server, the sources and the fleet are.
+    Status,
+    /// Check a folder of configuration files as git-sync would, without a server.
+    Validate(ValidateArgs),
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Tell git-sync of a push; what a repository's post-receive hook calls.
+    #[command(hide = true)]
+    PushHook(PushHookArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The folder of its data.
+    #[arg(long, default_value = ".chameleon")]
+    pub(crate) dir: PathBuf,
+    /// Adds this to every port, to run beside another one.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=50_000))]
+    pub(crate) port_offset: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Searches a second, over both instances.
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(50..=1000))]
+    pub(crate) rate: u32,
+    /// Keep the demo's folder and say where it is.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Break one step on purpose, to show that the demo notices.
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+/// Ways to break the demo, each at another step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sabotage {
+    /// The push has shares that do not add up.
+    BadPush,
+    /// Vendor A is down together with vendor B.
+    BothVendors,
+    /// The second instance is stopped before the push.
+    LostInstance,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// The key, for example `config/location-prod.yml`.
+    pub(crate) key: String,
+    /// The value; without it the value comes from `--file` or standard input.
+    pub(crate) value: Option<String>,
+    /// A file with the value.
+    #[arg(long, short, conflicts_with = "value")]
+    pub(crate) file: Option<PathBuf>,
+    /// Only if the key's last change is this revision; 0: only if it does not exist.
+    #[arg(long)]
+    pub(crate) if_revision: Option<u64>,
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// A key, or a prefix that ends in `/`; everything if left out.
+    pub(crate) key: Option<String>,
+    /// At most so many changes.
+    #[arg(long, short = 'n', default_value_t = 10)]
+    pub(crate) limit: u32,
+    /// Only changes before this revision.
+    #[arg(long)]
+    pub(crate) before: Option<u64>,
+    /// Draw how long each stage took on each instance.
+    #[arg(long)]
+    pub(crate) waterfall: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The folder with the `{service}-{profile}.yml` files.
+    #[arg(default_value = "config")]
+    pub(crate) folder: PathBuf,
+    /// The profiles that file names may end in.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "dev,test,beta,stage,prod"
+    )]
+    pub(crate) profiles: Vec<String>,
+    /// Faults of other profiles only warn.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Option<Vec<String>>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushHookArgs {
+    /// Where git-sync listens for this source's webhook.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// A file with the webhook's secret.
+    #[arg(long)]
+    pub(crate) secret_file: PathBuf,
+    /// The source's name, to wait for its outcome.
+    #[arg(long)]
+    pub(crate) source: String,
+}

@@ -1,0 +1,157 @@
+//! What the remote's post-receive hook does: tell git-sync, and tell the pusher what became of it.
+//!
+//! Its lines appear at the pusher's as `remote: ...`. The push is in git whatever happens here, so
+//! trouble is told and is no error.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, ensure};
+use chameleon_client::{Api, CommitRecord, HistoryQuery};
+use git_sync::github::{Push, signed_push};
+use service_kit::http_client::{self, HttpClientSettings};
+use service_kit::settings::secret_from;
+
+use crate::args::PushHookArgs;
+use crate::waterfall::{Waterfall, duration_text};
+
+/// How long the pusher is kept waiting for the outcome.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the server is asked meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Reads the pushed refs from standard input, as git gives them to the hook.
+pub(crate) async fn run(args: &PushHookArgs, api: &Api) -> anyhow::Result<()> {
+    let pushed = std::io::read_to_string(std::io::stdin()).context("read the pushed refs")?;
+    for push in pushed.lines().filter_map(parse) {
+        match notify(args, &push).await {
+            Err(error) => println!("chameleon: git-sync does not answer, its poll will: {error:#}"),
+            // Another branch, or nothing to do: git-sync says what it makes of it.
+            Ok(Some(note)) => println!("chameleon: {note}"),
+            Ok(None) => tell_outcome(args, api, &push).await,
+        }
+    }
+    Ok(())
+}
+
+/// A line of git's: `<old> <new> <ref>`.
+fn parse(line: &str) -> Option<Push> {
+    let mut words = line.splitn(3, ' ');
+    Some(Push {
+        before: words.next()?.to_owned(),
+        after: words.next()?.to_owned(),
+        reference: words
+            .next()
+            .filter(|name| name.starts_with("refs/heads/"))?
+            .to_owned(),
+        repository: repository_name(),
+    })
+}
+
+/// git runs the hook in the repository's folder.
+fn repository_name() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let name = here.file_name().unwrap_or_default().to_string_lossy();
+    name.trim_end_matches(".git").to_owned()
+}
+
+/// Sends the webhook. `None` if git-sync took the push up, else its words.
+async fn notify(args: &PushHookArgs, push: &Push) -> anyhow::Result<Option<String>> {
+    let secret = secret_from(None, Some(&args.secret_file), "--secret")?;
+    let secret = secret.context("`--secret-file` names no secret")?;
+    let signed = signed_push(push, &secret, updated_at(&push.reference));
+    let client = http_client::new(&HttpClientSettings::new("chameleon-push-hook"))?;
+    let request = client
+        .post(&args.url)
+        .headers(signed.headers)
+        .body(signed.body);
+    let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+    let status = answer.status();
+    let body = answer.text().await.unwrap_or_default();
+    ensure!(status.is_success(), "{status}: {}", body.trim());
+    Ok((status != reqwest::StatusCode::ACCEPTED).then(|| body.trim().to_owned()))
+}
+
+/// When git updated the ref: its file's time. A packed ref was updated just now at the latest.
+fn updated_at(reference: &str) -> SystemTime {
+    let modified = std::fs::metadata(Path::new(reference)).and_then(|file| file.modified());
+    modified.unwrap_or_else(|_| SystemTime::now())
+}
+
+async fn tell_outcome(args: &PushHookArgs, api: &Api, push: &Push) {
+    match tokio::time::timeout(PATIENCE, outcome(args, api, push)).await {
+        Ok(Ok(lines)) => {
+            for line in lines {
+                println!("chameleon: {line}");
+            }
+        }
+        Ok(Err(error)) => println!("chameleon: pushed; the outcome is not known: {error:#}"),
+        Err(_) => {
+            println!("chameleon: pushed, and not applied after {PATIENCE:?}; `chameleon status`");
+        }
+    }
+}
+
+/// Waits for git-sync's word on the commit, and then for the instances' word.
+async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<Vec<String>> {
+    loop {
+        let sources = api.sources().await?;
+        let reports = sources
+            .into_iter()
+            .filter(|source| *source.name.0 == *args.source);
+        let report = (reports.filter_map(|source| source.report))
+            .find(|report| *report.commit.0 == *push.after);
+        match report {
+            Some(report) if report.accepted => break,
+            Some(report) => {
+                let mut lines = vec!["rejected; what was live stays live".to_owned()];
+                lines.extend(report.faults.into_iter().map(|fault| format!("  {fault}")));
+                return Ok(lines);
+            }
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    loop {
+        let query = HistoryQuery {
+            limit: Some(8),
+            ..HistoryQuery::default()
+        };
+        let commits = api.history(query).await?;
+        let is_ours = |commit: &CommitRecord| {
+            let git = commit.origin.git.as_ref();
+            git.is_some_and(|git| *git.commit.0 == *push.after)
+        };
+        let Some(commit) = commits.into_iter().find(is_ours) else {
+            return Ok(vec!["applied; it changes no setting".to_owned()]);
+        };
+        let fleet = api.fleet(None, None).await?;
+        let waiting = (fleet.instances.iter())
+            .any(|instance| !instance.current && instance.rejected.is_none());
+        if !waiting {
+            return Ok(told(&commit));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn told(commit: &CommitRecord) -> Vec<String> {
+    let revision = commit.stamp.revision;
+    let rejected: Vec<_> = (commit.deliveries.iter())
+        .filter_map(|delivery| Some((&delivery.instance, delivery.rejected.as_ref()?)))
+        .collect();
+    let applied = commit.deliveries.len() - rejected.len();
+    let waterfall = Waterfall::from(commit);
+    let after = waterfall.total().map(duration_text).unwrap_or_default();
+    let mut lines = vec![match (applied, rejected.len()) {
+        (0, 0) => format!("stored as revision {revision}; no instance reads it"),
+        (n, 0) => format!("revision {revision} is in force on {n} instances after {after}"),
+        (n, m) => format!("revision {revision} is in force on {n} instances, {m} reject it:"),
+    }];
+    lines.extend(
+        rejected
+            .iter()
+            .map(|(name, reason)| format!("  {name}: {reason}")),
+    );
+    lines
+}

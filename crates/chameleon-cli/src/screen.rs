@@ -1,0 +1,134 @@
+//! How answers reach a person or a program.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use crate::args::{Color, Output};
+
+/// Prints answers as tables and sentences, or as JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    output: Output,
+    color: bool,
+}
+
+/// An answer that people read as text and programs as JSON.
+pub(crate) trait Answer: Serialize {
+    /// The text for people, without a line break at its end.
+    fn text(&self, screen: Screen) -> String;
+}
+
+/// What a colour means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Bad,
+    Weak,
+    Strong,
+}
+
+impl Screen {
+    /// Colours are used on a terminal, unless `NO_COLOR` is set or the flag says otherwise.
+    pub(crate) fn new(output: Output, color: Color) -> Self {
+        let wanted = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+            }
+        };
+        Self {
+            output,
+            color: wanted && output == Output::Table,
+        }
+    }
+
+    /// Prints `answer`; a reader that has gone away is no error.
+    pub(crate) fn show(self, answer: &impl Answer) -> anyhow::Result<()> {
+        let text = match self.output {
+            Output::Table => answer.text(self),
+            Output::Json => serde_json::to_string(answer).context("write the answer as JSON")?,
+        };
+        print(&text)
+    }
+
+    /// Prints a line for people only.
+    pub(crate) fn say(self, line: impl Display) {
+        if self.output == Output::Table {
+            // Nobody reads any more: the next answer ends the command.
+            let _ = print(&line.to_string());
+        }
+    }
+
+    /// Says whether the answer goes to a program.
+    pub(crate) fn is_json(self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// `text` in the colour of `tone`, if colours are used.
+    pub(crate) fn paint(self, tone: Tone, text: impl Display) -> String {
+        if !self.color {
+            return text.to_string();
+        }
+        let style = match tone {
+            Tone::Good => Style::new().green(),
+            Tone::Bad => Style::new().red().bold(),
+            Tone::Weak => Style::new().dimmed(),
+            Tone::Strong => Style::new().bold(),
+        };
+        text.style(style).to_string()
+    }
+
+    /// A table with these column names.
+    pub(crate) fn table<const N: usize>(self, columns: [&str; N]) -> Table {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(columns.map(|name| self.paint(Tone::Weak, name.to_uppercase())));
+        table
+    }
+
+    /// A sign of life on a terminal for what takes longer than a second.
+    pub(crate) fn progress(self, what: &str) -> ProgressBar {
+        if self.is_json() || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
+                .expect("the template is valid"),
+        );
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// The table's text without blanks at the ends of its lines.
+pub(crate) fn trimmed(table: &Table) -> String {
+    let text = table.to_string();
+    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(ReaderGone))
+        }
+        other => other.context("write to standard output"),
+    }
+}
+
+/// Standard output was closed by its reader, as `head` does: the command ends quietly.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(crate) struct ReaderGone;
