@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own commands, with nothing to install but cargo.
 
+mod bench;
 mod lint;
 mod postgres;
 mod shell;
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Bring a Postgres and run all tests
     Test(test::Args),
+    /// Bring a Postgres with fsync and measure how fast the platform is
+    Bench(bench::Args),
     /// Bring a Postgres for tests run by hand, until Ctrl-C
     Postgres(postgres::Args),
     /// Check formatting, clippy, the rules of `tidy`, and licences and bans if cargo-deny is there
@@ -33,6 +36,7 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(args) => test::run(&args).await,
+        Command::Bench(args) => bench::run(&args).await,
         Command::Postgres(args) => postgres::run(&args).await,
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),

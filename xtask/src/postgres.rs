@@ -4,6 +4,7 @@ mod apt;
 mod command;
 mod docker;
 mod local;
+mod run_with;
 
 use std::io::Read as _;
 
@@ -11,6 +12,7 @@ use anyhow::{Context as _, bail};
 
 pub(crate) use command::{Args, run};
 use local::LocalServer;
+pub(crate) use run_with::run_with;
 
 /// The variable that names a server that is there already, and by which tests find ours.
 pub(crate) const VARIABLE: &str = "CHAMELEON_TEST_DATABASE_URL";

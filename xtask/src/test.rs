@@ -1,16 +1,9 @@
 //! `cargo xtask test`.
 
-use std::future::Future;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use tokio::process::{Child, Command};
-
-use crate::postgres::{self, Durability, Server, Source};
+use crate::postgres::{self, Durability, Source};
 use crate::shell;
-
-/// What a shell reports for a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,23 +22,7 @@ pub(crate) struct Args {
 
 /// Brings Postgres, runs the tests with it and takes it away again, also after Ctrl-C.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut interrupted = std::pin::pin!(shell::interruption()?);
-    let server = tokio::select! {
-        server = postgres::bring(args.postgres, Durability::Unsafe) => server?,
-        () = &mut interrupted => return Ok(ExitCode::from(INTERRUPTED)),
-    };
-    eprintln!("postgres: {}", server.origin());
-    let result = test(args, &server, interrupted).await;
-    server.remove().await;
-    result
-}
-
-async fn test(
-    args: &Args,
-    server: &Server,
-    interrupted: impl Future<Output = ()>,
-) -> anyhow::Result<ExitCode> {
-    let mut command = Command::from(shell::cargo());
+    let mut command = shell::cargo();
     if args.nextest {
         command.args(["nextest", "run"]);
     } else {
@@ -54,18 +31,8 @@ async fn test(
     if !names_packages(&args.arguments) {
         command.arg("--workspace");
     }
-    command
-        .args(&args.arguments)
-        .env(postgres::VARIABLE, server.url())
-        .kill_on_drop(true);
-    let mut child = command.spawn().context("run `cargo test`")?;
-    tokio::select! {
-        status = child.wait() => Ok(shell::exit_code(status?)),
-        () = interrupted => {
-            end(&mut child).await?;
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-    }
+    command.args(&args.arguments);
+    postgres::run_with(args.postgres, Durability::Unsafe, command).await
 }
 
 /// `cargo test -p one` and `--workspace` together would run everything.
@@ -78,15 +45,6 @@ fn names_packages(arguments: &[String]) -> bool {
                 || argument.starts_with("--package")
                 || argument == "--workspace"
         })
-}
-
-/// Ctrl-C reached the tests as well, being in our terminal; SIGTERM did not.
-async fn end(child: &mut Child) -> anyhow::Result<()> {
-    let grace = std::time::Duration::from_secs(2);
-    if tokio::time::timeout(grace, child.wait()).await.is_err() {
-        child.kill().await.context("end `cargo test`")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

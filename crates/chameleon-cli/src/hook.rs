@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use chameleon_client::{Api, CommitRecord, HistoryQuery};
+use chameleon_client::{Api, CommitRecord, HistoryQuery, Identity, Instance};
+use chameleon_model::document::{Profile, Service, layer_keys};
 use git_sync::github::{Push, signed_push};
 use service_kit::http_client::{self, HttpClientSettings};
 use service_kit::settings::secret_from;
@@ -88,7 +89,10 @@ async fn tell_outcome(args: &PushHookArgs, api: &Api, push: &Push) {
         }
         Ok(Err(error)) => println!("chameleon: pushed; the outcome is not known: {error:#}"),
         Err(_) => {
-            println!("chameleon: pushed, and not applied after {PATIENCE:?}; `chameleon status`");
+            println!(
+                "chameleon: pushed, and not applied after {PATIENCE:?}; git-sync tries on: see \
+                 `chameleon status`, or its log"
+            );
         }
     }
 }
@@ -113,40 +117,74 @@ async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<
         }
     }
     loop {
-        let query = HistoryQuery {
-            limit: Some(8),
-            ..HistoryQuery::default()
-        };
-        let commits = api.history(query).await?;
-        let is_ours = |commit: &CommitRecord| {
-            let git = commit.origin.git.as_ref();
-            git.is_some_and(|git| *git.commit.0 == *push.after)
-        };
-        let Some(commit) = commits.into_iter().find(is_ours) else {
+        // In this order: whoever is current by now has left its word in what is read next.
+        let fleet = api.fleet(None, None).await?;
+        let Some(commit) = commit_of(api, push).await? else {
             return Ok(vec!["applied; it changes no setting".to_owned()]);
         };
-        let fleet = api.fleet(None, None).await?;
-        let waiting = (fleet.instances.iter())
-            .any(|instance| !instance.current && instance.rejected.is_none());
-        if !waiting {
+        if !(fleet.instances.iter()).any(|instance| is_awaited(instance, &commit)) {
             return Ok(told(&commit));
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
+/// The transaction that the pushed commit led to; none, if it changed no setting.
+async fn commit_of(api: &Api, push: &Push) -> anyhow::Result<Option<CommitRecord>> {
+    let query = HistoryQuery {
+        limit: Some(8),
+        ..HistoryQuery::default()
+    };
+    let is_ours = |commit: &CommitRecord| {
+        let git = commit.origin.git.as_ref();
+        git.is_some_and(|git| *git.commit.0 == *push.after)
+    };
+    Ok(api.history(query).await?.into_iter().find(is_ours))
+}
+
+/// Says whether `instance` reads what `commit` changed, and has not judged it yet.
+///
+/// What it says of itself is not enough: a rejection may be that of an earlier state.
+fn is_awaited(instance: &Instance, commit: &CommitRecord) -> bool {
+    let identity = &instance.identity;
+    let has_judged = (commit.deliveries.iter()).any(|delivery| {
+        delivery.instance == identity.instance
+            && delivery.service == identity.service
+            && delivery.profile == identity.profile
+    });
+    !instance.current && !has_judged && reads(identity, commit)
+}
+
+fn reads(identity: &Identity, commit: &CommitRecord) -> bool {
+    let names = (
+        Service::new(&identity.service),
+        Profile::new(&identity.profile),
+    );
+    let (Ok(service), Ok(profile)) = names else {
+        return false;
+    };
+    let documents = layer_keys(&identity.prefix, &service, &profile);
+    (commit.changes.iter()).any(|change| documents.iter().any(|key| key == change.key.as_str()))
+}
+
 fn told(commit: &CommitRecord) -> Vec<String> {
     let revision = commit.stamp.revision;
-    let rejected: Vec<_> = (commit.deliveries.iter())
+    let mut rejected: Vec<_> = (commit.deliveries.iter())
         .filter_map(|delivery| Some((&delivery.instance, delivery.rejected.as_ref()?)))
         .collect();
+    rejected.sort_unstable();
     let applied = commit.deliveries.len() - rejected.len();
     let waterfall = Waterfall::from(commit);
     let after = waterfall.total().map(duration_text).unwrap_or_default();
     let mut lines = vec![match (applied, rejected.len()) {
         (0, 0) => format!("stored as revision {revision}; no instance reads it"),
         (n, 0) => format!("revision {revision} is in force on {n} instances after {after}"),
-        (n, m) => format!("revision {revision} is in force on {n} instances, {m} reject it:"),
+        (0, m) => {
+            format!("revision {revision} is rejected by {m} instances; they keep what they had")
+        }
+        (n, m) => format!(
+            "revision {revision} is in force on {n} instances; {m} reject it and keep what they had"
+        ),
     }];
     lines.extend(
         rejected

@@ -21,7 +21,7 @@ use crate::waterfall::Waterfall;
 const STEADY: Duration = Duration::from_secs(3);
 
 /// How long any step may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const FILE: &str = "config/location-prod.yml";
 const ALL_TO_B: &str = "# Vendor A is slow tonight.\naMapPercentage: 0\nbMapPercentage: 100\n";
@@ -130,23 +130,27 @@ async fn arrived(stack: &Stack, before: Revision) -> anyhow::Result<CommitRecord
                 commit.stamp.revision > before && applied.count() == INSTANCES
             });
             if let Some(commit) = arrived {
-                return anyhow::Ok(commit);
+                return Ok(commit);
             }
+            refuse_rejected(stack).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if let Ok(arrived) = tokio::time::timeout(PATIENCE, waiting).await {
-        return arrived.context("wait for the instances");
-    }
-    let rejected = stack
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    in_time
+        .with_context(|| format!("not every instance has applied the push after {PATIENCE:?}"))?
+}
+
+/// Fails with the faults of the newest commit, if it was rejected.
+async fn refuse_rejected(stack: &Stack) -> anyhow::Result<()> {
+    let reports = stack
         .api()
         .sources()
         .await?
         .into_iter()
         .filter_map(|source| source.report);
-    let faults: Vec<_> = rejected.flat_map(|report| report.faults).collect();
-    if !faults.is_empty() {
-        bail!("the push was rejected: {}", faults.join("; "));
+    for report in reports.filter(|report| !report.accepted) {
+        bail!("the push was rejected: {}", report.faults.join("; "));
     }
-    bail!("not every instance has applied the push after {PATIENCE:?}")
+    Ok(())
 }

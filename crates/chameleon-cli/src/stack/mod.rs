@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use chameleon_client::{Api, ApiSettings};
 use map_simulator::{Fault, Simulator, Vendor};
 use service_kit::Lifecycle;
@@ -284,11 +284,9 @@ async fn start_location(
 }
 
 fn make_dir(dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(dir).with_context(|| {
-        format!(
-            "make the folder `{}`; choose another with `--dir`",
-            dir.display()
-        )
+    std::fs::create_dir_all(dir).map_err(|error| {
+        let dir = dir.display();
+        anyhow!("make the folder `{dir}`: {error}; choose another with `--dir`")
     })?;
     std::path::absolute(dir).with_context(|| format!("find the folder `{}`", dir.display()))
 }
