@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use chameleon_cli::stack::{Ports, Settings, Stack};
 use chameleon_client::{Chameleon, Changes, Configuration, HistoryQuery};
+use chameleon_model::Stage::{Applied, Delivered};
 use serde::Deserialize;
 use service_kit::Lifecycle;
 
@@ -42,14 +43,8 @@ pub(crate) async fn measure(pushes: usize, backing: Backing) -> anyhow::Result<V
         ..Settings::new(folder.path(), Ports::Free)?
     };
     let stack = Stack::start(settings, &lifecycle).await?;
-    let watchers = [
-        watcher(&stack, "bench-1").await?,
-        watcher(&stack, "bench-2").await?,
-    ];
-    let mut changes: Vec<_> = watchers
-        .iter()
-        .map(|(_, changes)| changes.clone())
-        .collect();
+    let (one, mut ones) = watcher(&stack, "bench-1").await?;
+    let (other, mut others) = watcher(&stack, "bench-2").await?;
 
     let mut totals = Vec::new();
     let mut stages: BTreeMap<_, Vec<Duration>> = BTreeMap::new();
@@ -59,10 +54,10 @@ pub(crate) async fn measure(pushes: usize, backing: Backing) -> anyhow::Result<V
         let push = stack
             .repository()
             .push("config/location-prod.yml", &text, "Move the traffic");
-        let seen = futures::future::join_all(changes.iter_mut().map(until(share)));
-        let (pushed, seen) = tokio::join!(push, seen);
-        pushed?;
-        let last = seen.into_iter().max().context("nobody watches")?;
+        let seen = futures::future::join(until(share, &mut ones), until(share, &mut others));
+        let (done, (first, second)) = tokio::join!(push, seen);
+        done?;
+        let last = first.max(second);
         if n < WARM_UP {
             continue;
         }
@@ -83,7 +78,6 @@ pub(crate) async fn measure(pushes: usize, backing: Backing) -> anyhow::Result<V
                 .or_default()
                 .push(time.took);
         }
-        use chameleon_model::Stage::{Applied, Delivered};
         for delivery in newest.deliveries {
             stages
                 .entry((Delivered, "delivered"))
@@ -95,9 +89,8 @@ pub(crate) async fn measure(pushes: usize, backing: Backing) -> anyhow::Result<V
                 .push(delivery.applied);
         }
     }
-    for (chameleon, _) in watchers {
-        chameleon.shutdown().await;
-    }
+    one.shutdown().await;
+    other.shutdown().await;
     lifecycle.shut_down();
     lifecycle.finished().await?;
 
@@ -128,15 +121,13 @@ async fn watcher(stack: &Stack, name: &str) -> anyhow::Result<(Chameleon, Change
 }
 
 /// Waits for a share and tells when it was there.
-fn until(share: usize) -> impl AsyncFnMut(&mut Changes<Shares>) -> SystemTime {
-    async move |changes| {
-        while let Some(change) = changes.next().await {
-            if usize::from(change.new.b_map_percentage) == share {
-                break;
-            }
+async fn until(share: usize, changes: &mut Changes<Shares>) -> SystemTime {
+    while let Some(change) = changes.next().await {
+        if usize::from(change.new.b_map_percentage) == share {
+            break;
         }
-        SystemTime::now()
     }
+    SystemTime::now()
 }
 
 /// When git wrote the branch: its file's time, which lags by up to a tick of the kernel's clock.

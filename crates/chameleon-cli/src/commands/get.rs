@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::screen::Screen;
 
 #[derive(Serialize)]
-struct Value<'a> {
+struct Got<'a> {
     key: &'a str,
     /// Absent if the value is no UTF-8.
     value: Option<&'a str>,
@@ -38,7 +38,7 @@ pub(crate) async fn run(
     };
     let mut out = std::io::stdout().lock();
     if screen.is_json() {
-        let value = Value {
+        let got = Got {
             key: entry.key.as_str(),
             value: std::str::from_utf8(&entry.value).ok(),
             value_base64: base64::prelude::BASE64_STANDARD.encode(&entry.value),
@@ -47,7 +47,7 @@ pub(crate) async fn run(
             modify_revision: entry.modify_revision.0,
             owner: entry.owner.as_ref().map(|owner| &*owner.0),
         };
-        writeln!(out, "{}", serde_json::to_string(&value)?)
+        writeln!(out, "{}", serde_json::to_string(&got)?)
     } else {
         out.write_all(&entry.value)
     }

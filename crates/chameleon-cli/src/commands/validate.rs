@@ -34,11 +34,11 @@ struct Row {
 impl From<&Fault> for Row {
     fn from(fault: &Fault) -> Self {
         Self {
-            file: fault.file.to_string(),
+            file: fault.file.clone(),
             line: fault.position.map(|position| position.line),
             column: fault.position.map(|position| position.column),
             path: fault.path.as_ref().map(ToString::to_string),
-            reason: fault.reason.to_string(),
+            reason: fault.reason.clone(),
             text: fault.to_string(),
         }
     }

@@ -143,14 +143,10 @@ async fn arrived(stack: &Stack, before: Revision) -> anyhow::Result<CommitRecord
 
 /// Fails with the faults of the newest commit, if it was rejected.
 async fn refuse_rejected(stack: &Stack) -> anyhow::Result<()> {
-    let reports = stack
-        .api()
-        .sources()
-        .await?
-        .into_iter()
-        .filter_map(|source| source.report);
-    for report in reports.filter(|report| !report.accepted) {
-        bail!("the push was rejected: {}", report.faults.join("; "));
+    let sources = stack.api().sources().await?;
+    let mut reports = sources.into_iter().filter_map(|source| source.report);
+    if let Some(rejected) = reports.find(|report| !report.accepted) {
+        bail!("the push was rejected: {}", rejected.faults.join("; "));
     }
     Ok(())
 }
