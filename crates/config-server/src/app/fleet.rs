@@ -131,7 +131,8 @@ impl Fleet {
         }
     }
 
-    /// Adds an instance that watches `selection`, and holds `last` already.
+    /// Adds an instance that watches `selection`, and holds `last` already. Whether it has applied
+    /// or rejected that is known only from its word on the first state.
     pub(crate) fn connect(
         self: &Arc<Self>,
         identity: Identity,
@@ -146,7 +147,7 @@ impl Fleet {
             selection,
             since: Instant::now(),
             sent: last,
-            applied: last,
+            applied: None,
             rejected: None,
             unanswered: VecDeque::new(),
         };

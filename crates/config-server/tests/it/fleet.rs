@@ -129,3 +129,28 @@ async fn who_has_not_judged_the_newest_state_is_not_current() {
     one.judge(Verdict::Applied(v1::Applied {})).await;
     current(true).await;
 }
+
+#[tokio::test]
+async fn what_an_instance_holds_is_not_taken_for_applied() {
+    use v1::outcome::Verdict;
+    let server = Server::start().await;
+    server.write("a", "bad").await;
+    let one = Watch::open(&server, identified("one")).await;
+    let held = one.stamp;
+    drop(one);
+    // It has rejected the state that it holds, and says so after it came back.
+    let again = v1::Subscribe {
+        last: held,
+        ..identified("two")
+    };
+    let two = Watch::open(&server, again).await;
+    let reason = "shares add up to 7".to_owned();
+    two.judge(Verdict::Rejected(v1::Rejected { reason })).await;
+    let two = eventually("its word has come", async || {
+        let instances = instances(&server, "").await;
+        let two = |one: &v1::Instance| one.identity.as_ref().unwrap().instance == "two";
+        (instances.into_iter()).find(|one| two(one) && !one.rejected.is_empty())
+    })
+    .await;
+    assert_eq!((two.applied, two.sent), (None, held));
+}
