@@ -11,10 +11,12 @@ impl From<Error> for Status {
         let code = match &error {
             Error::Invalid(_) => Code::InvalidArgument,
             Error::Faulty(_) => Code::FailedPrecondition,
-            Error::Unavailable(_) | Error::Stopping => Code::Unavailable,
-            Error::Overloaded | Error::TooManyWatches { .. } | Error::TooLarge(_) => {
-                Code::ResourceExhausted
-            }
+            // Nothing is wrong with the call: another server, or this one later, may take it.
+            Error::Unavailable(_)
+            | Error::Stopping
+            | Error::Overloaded
+            | Error::TooManyWatches { .. } => Code::Unavailable,
+            Error::TooLarge(_) => Code::ResourceExhausted,
             Error::NoSuchRevision(_) => Code::OutOfRange,
             Error::Internal(reason) => {
                 tracing::error!("failed to serve a call: {reason}");

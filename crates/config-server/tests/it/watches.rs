@@ -184,7 +184,8 @@ async fn watches_are_bounded_over_all_faces() {
         .await
         .err()
         .unwrap();
-    assert_eq!(status.code(), Code::ResourceExhausted);
+    // Another server may have room, so that a client goes on to it.
+    assert_eq!(status.code(), Code::Unavailable);
     assert!(
         status.message().contains("--max-watches"),
         "{}",
