@@ -51,7 +51,8 @@ pub struct Limits {
     pub transaction_operations: usize,
     /// The bytes of all transactions that are being received or wait to be stored.
     pub queued_bytes: usize,
-    /// How long a call of the store may take before it counts as away.
+    /// How long a call of the store may take before it counts as away; reading the whole state has
+    /// two minutes.
     pub store_timeout: Duration,
 }
 

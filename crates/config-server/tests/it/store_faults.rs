@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{Commit, Epoch, Revision, Snapshot, SourceMarker, Stamp, Transaction};
+use chameleon_proto::v1;
 use chameleon_store::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
 use config_server::{Limits, Settings};
 use futures::StreamExt as _;
 use reqwest::StatusCode;
 use test_kit::eventually;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
-use crate::support::{Server, Watch, subscribe};
+use crate::support::{Server, Watch, commit, put, subscribe};
 
 /// A store in front of others: commits wait while the gate is shut, and the one behind it can be
 /// exchanged, as by restoring a backup.
@@ -21,15 +24,25 @@ struct Gate {
     open: watch::Sender<bool>,
     entered: watch::Sender<usize>,
     look: Arc<Notify>,
+    /// How long reading the whole state takes.
+    loading: Duration,
+    /// Ends the notices.
+    deaf: CancellationToken,
 }
 
 impl Gate {
     async fn new() -> Arc<Self> {
+        Self::loading(Duration::ZERO).await
+    }
+
+    async fn loading(loading: Duration) -> Arc<Self> {
         Arc::new(Self {
             behind: Mutex::new(memory().await),
             open: watch::Sender::new(true),
             entered: watch::Sender::new(0),
             look: Arc::default(),
+            loading,
+            deaf: CancellationToken::new(),
         })
     }
 
@@ -50,6 +63,7 @@ async fn memory() -> Arc<dyn Store> {
 #[async_trait]
 impl Store for Gate {
     async fn load(&self) -> Result<Snapshot, StoreError> {
+        tokio::time::sleep(self.loading).await;
         self.behind().load().await
     }
 
@@ -96,6 +110,7 @@ impl Store for Gate {
             look.notified().await;
             Some(((), look))
         })
+        .take_until(self.deaf.clone().cancelled_owned())
         .boxed()
     }
 }
@@ -124,6 +139,14 @@ async fn more_than_may_wait_is_refused_at_once() {
             .unwrap();
         let refused = server.put("/v1/kv/b", value()).await;
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        // Nothing is wrong with the transaction: git-sync must not take this for a verdict on it.
+        let refused = commit(
+            &server,
+            v1::CommitHeader::default(),
+            vec![put("b", value())],
+        )
+        .await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
         gate.open.send_replace(true);
     };
     let (first, ()) = tokio::join!(waiting, overloaded);
@@ -193,7 +216,7 @@ async fn another_history_is_served_under_a_later_epoch() {
 
     server.write("a", "on").await;
     assert_eq!(watch.next().await.base, Some(after));
-    let outdated = chameleon_proto::v1::Subscribe {
+    let outdated = v1::Subscribe {
         last: Some(before),
         ..subscribe(&[], &[""])
     };
@@ -240,11 +263,36 @@ async fn a_compacted_past_is_no_base() {
         (server.status().await.head.unwrap().revision == 4).then_some(())
     })
     .await;
-    let again = chameleon_proto::v1::Subscribe {
+    let again = v1::Subscribe {
         last: held,
         ..subscribe(&["a"], &[])
     };
     let mut back = Watch::opened(&server, again).await.unwrap();
     let state = back.next().await;
     assert_eq!((state.base, back.entries.len()), (None, 0));
+}
+
+#[tokio::test]
+async fn reading_a_large_state_may_take_longer_than_other_calls() {
+    let gate = Gate::loading(Duration::from_millis(200)).await;
+    let limits = Limits {
+        store_timeout: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::default()
+    };
+    let server = Server::of(settings, gate).await;
+    assert_eq!(server.get("/health/ready").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_server_that_hears_of_no_commits_any_more_ends() {
+    let gate = Gate::new().await;
+    let server = Server::of(Settings::default(), gate.clone()).await;
+    gate.deaf.cancel();
+    let soft = server.lifecycle.soft();
+    let ended = tokio::time::timeout(Duration::from_secs(30), soft.cancelled()).await;
+    assert!(ended.is_ok(), "the server serves on, ever older");
 }

@@ -21,6 +21,10 @@ use crate::app::error::Error;
 /// again, so a second time means a store that changes its lineage constantly.
 const TRIES: usize = 3;
 
+/// How long it may take to read the whole state, which a large one takes longer for than other
+/// calls: without it there is nothing to serve, or nothing new.
+const LOAD_LIMIT: Duration = Duration::from_mins(2);
+
 /// Learns what becomes part of the served state, before any watch is woken.
 pub(crate) trait Observer: Send + Sync {
     /// `commit` is served from now on. `stored` is the time from the writer's request to the
@@ -52,7 +56,7 @@ impl Follower {
         observers: Vec<Arc<dyn Observer>>,
         health: Check,
     ) -> Result<(Arc<Replica>, Self), StoreError> {
-        let snapshot = within(limits.store_timeout, store.load()).await?;
+        let snapshot = within(LOAD_LIMIT, store.load()).await?;
         for observer in &observers {
             observer.replaced(&snapshot);
         }
@@ -77,7 +81,11 @@ impl Follower {
             tokio::select! {
                 () = soft.cancelled() => break,
                 Some(first) = self.queue.recv() => self.commit(first).await,
-                Some(()) = notifications.next() => self.follow().await,
+                notice = notifications.next() => match notice {
+                    Some(()) => self.follow().await,
+                    // Without them, what other servers store would never be seen here.
+                    None => anyhow::bail!("follow the store: its notices have ended"),
+                },
                 () = self.backoff.wait(), if away => self.follow().await,
             }
         }
@@ -182,8 +190,7 @@ impl Follower {
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
-        let loaded = within(self.replica.limits.store_timeout, self.store.load()).await?;
-        self.replace(loaded);
+        self.replace(within(LOAD_LIMIT, self.store.load()).await?);
         Ok(())
     }
 
@@ -192,7 +199,7 @@ impl Follower {
     async fn change_lineage(&self, held: Stamp) -> Result<(), StoreError> {
         let limit = self.replica.limits.store_timeout;
         loop {
-            let loaded = within(limit, self.store.load()).await?;
+            let loaded = within(LOAD_LIMIT, self.store.load()).await?;
             let found = loaded.stamp();
             if found.epoch > held.epoch {
                 tracing::warn!(
