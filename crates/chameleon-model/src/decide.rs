@@ -343,6 +343,8 @@ impl<'a> Draft<'a> {
                 (Some(before), Some(after)) if before.same_content(&after) => {}
                 (_, Some(mut after)) => {
                     after.modify_revision = self.revision;
+                    // A value as it came is a part of its whole message, which it would keep alive.
+                    after.value = Bytes::copy_from_slice(&after.value);
                     changes.push(Change::Put(Arc::new(after)));
                 }
                 (Some(_), None) => changes.push(Change::Delete(key)),

@@ -322,3 +322,16 @@ proptest! {
         prop_assert_eq!(base.apply(&commit).is_ok(), (epoch, revision) == (0, 2));
     }
 }
+
+#[test]
+fn what_is_stored_does_not_hold_the_message_it_came_in() {
+    let message = Bytes::from(vec![b'x'; 1024 * 1024]);
+    let operation = Operation::Put {
+        key: key("a"),
+        value: message.slice(..10),
+        flags: 0,
+    };
+    let decided = run(&Snapshot::default(), vec![of(vec![operation])]);
+    assert_eq!(decided.snapshot.get("a").unwrap().value, "xxxxxxxxxx");
+    assert!(message.is_unique());
+}
