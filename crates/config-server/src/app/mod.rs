@@ -120,20 +120,21 @@ impl App {
     ) -> Result<Outcome, Error> {
         let app = Arc::clone(self);
         // Large folders take their time, which other requests of this thread should not wait for.
+        // The room that is reserved goes along: a caller who leaves does not end the check.
         let checked = tokio::task::spawn_blocking(move || {
             let base = app.replica.snapshot();
             app.checker
                 .merged(&base, &transaction)
-                .map(|()| transaction)
+                .map(|()| (transaction, reservation))
         });
-        let transaction = match checked.await {
+        let checked = match checked.await {
             Ok(checked) => checked,
             Err(_) => Err(Error::Internal(
                 "the check of the documents failed".to_owned(),
             )),
         };
-        let outcome = match transaction {
-            Ok(transaction) => self.replica.commit(transaction, reservation).await,
+        let outcome = match checked {
+            Ok((transaction, reservation)) => self.replica.commit(transaction, reservation).await,
             Err(error) => Err(error),
         };
         self.counted(Face::Grpc, outcome)
