@@ -191,9 +191,15 @@ impl<'a> Folder<'a> {
         }
         let merged = Merged::of(layers.iter().map(AsRef::as_ref));
         let mut faults = schema.check(&merged.with_defaults());
-        for fault in faults.iter_mut().filter(|_| layers.is_empty()) {
-            fault.file = format!("{}{}", self.label, document(service, profile));
-            fault.position = None;
+        if layers.is_empty() && !faults.is_empty() {
+            let schema = FileName::Schema {
+                service: service.clone(),
+            };
+            let reason = format!(
+                "has no document to describe; add `{}`, or remove this schema too",
+                document(service, None)
+            );
+            faults = vec![Fault::of_file(format!("{}{schema}", self.label), reason)];
         }
         self.findings.add(weight(self.only, profile), faults);
     }

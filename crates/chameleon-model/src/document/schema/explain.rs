@@ -38,10 +38,12 @@ pub(super) fn explain(
                 .prepared
                 .pointer(error.schema_path().as_str())
                 .and_then(|value| Sum::parse(value).ok());
-            parsed.map_or_else(
-                || vec![document.fault(path.clone(), error.masked().to_string())],
-                |sum| explain_sum(&sum, &path, document),
-            )
+            match parsed {
+                None => vec![document.fault(path, error.masked().to_string())],
+                // Where all members are missing and required, their own faults say it all.
+                Some(sum) if is_missed(&sum, &path, error, schema, document) => Vec::new(),
+                Some(sum) => explain_sum(&sum, &path, document),
+            }
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             let unknown = unexpected.iter().map(|name| {
@@ -100,7 +102,26 @@ fn is_excused(error: &ValidationError<'_>, document: &Resolved) -> bool {
     }
 }
 
-fn explain_sum(sum: &Sum, path: &Path, document: &Resolved) -> Vec<Fault> {
+/// Tells whether no member of the sum is there, though the same schema requires each.
+fn is_missed(
+    sum: &Sum,
+    path: &Path,
+    error: &ValidationError<'_>,
+    schema: &Schema,
+    document: &Resolved,
+) -> bool {
+    let is_required = |name: &String| {
+        let beside = error.schema_path().as_str().rsplit_once('/');
+        let required = beside
+            .and_then(|(parent, _)| schema.prepared.pointer(parent)?.get("required")?.as_array());
+        required.is_some_and(|names| names.iter().any(|other| *other == *canonical(name)))
+    };
+    let fields = fields_at(path, document);
+    let is_absent = fields.is_none_or(|fields| sum.members(fields).next().is_none());
+    is_absent && sum.of.iter().all(is_required)
+}
+
+fn fields_at<'a>(path: &Path, document: &'a Resolved) -> Option<&'a Map<String, Value>> {
     let container =
         path.segments()
             .iter()
@@ -108,8 +129,12 @@ fn explain_sum(sum: &Sum, path: &Path, document: &Resolved) -> Vec<Fault> {
                 Segment::Name(name) => value.get(name),
                 Segment::Index(index) => value.get(index),
             });
+    container.and_then(Value::as_object)
+}
+
+fn explain_sum(sum: &Sum, path: &Path, document: &Resolved) -> Vec<Fault> {
     let nothing = Map::new();
-    let fields = container.and_then(Value::as_object).unwrap_or(&nothing);
+    let fields = fields_at(path, document).unwrap_or(&nothing);
     let marks = |name: &str| document.provenance.marks.get(&path.clone().name(name));
     let is_open =
         |name: &str| marks(name).is_some_and(|marks| matches!(marks.filled, Some(Filled::Open)));

@@ -254,3 +254,28 @@ fn schemas_that_refer_to_themselves_end() {
         );
     }
 }
+
+#[test]
+fn a_sum_of_nothing_is_told_once() {
+    let sum = "x-sum: { of: [aShare, b-share], equals: 100 }\n";
+    let told = |schema: &str, text: &str| faults(schema, Mode::Whole, &[("x.yml", text)]);
+    let absent =
+        "x.yml:1:1: `aShare` absent + `b-share` absent is 0, must be 100; change them together";
+    assert_eq!(told(sum, "a: 1\n"), [absent]);
+    let one = format!("required: [a-share]\n{sum}");
+    let missing = |name: &str| format!("x.yml:1:1: `{name}` is required; add it");
+    assert_eq!(
+        told(&one, "a: 1\n"),
+        [missing("a-share"), absent.to_owned()]
+    );
+    let both = format!("required: [a_share, bShare]\n{sum}");
+    assert_eq!(
+        told(&both, "a: 1\n"),
+        [missing("a_share"), missing("bShare")]
+    );
+    let half = "x.yml:1:1: `aShare` 90 + `b-share` absent is 90, must be 100; change them together";
+    assert_eq!(
+        told(&both, "aShare: 90\n"),
+        [half.to_owned(), missing("bShare")]
+    );
+}
