@@ -189,7 +189,7 @@ async fn receive(
 fn unauthorized() -> Answer {
     Answer::new(
         StatusCode::UNAUTHORIZED,
-        "the signature is missing or wrong",
+        "the signature is missing or wrong; give the sender the same secret as this source",
     )
 }
 

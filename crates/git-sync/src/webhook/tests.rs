@@ -112,10 +112,20 @@ async fn whatever_is_not_for_us_does_no_work() {
             "shop",
             wrong_secret,
             401,
-            "the signature is missing or wrong\n",
+            "the signature is missing or wrong; give the sender the same secret as this source\n",
         ),
-        ("shop", unsigned, 401, "the signature is missing or wrong\n"),
-        ("shop", tampered, 401, "the signature is missing or wrong\n"),
+        (
+            "shop",
+            unsigned,
+            401,
+            "the signature is missing or wrong; give the sender the same secret as this source\n",
+        ),
+        (
+            "shop",
+            tampered,
+            401,
+            "the signature is missing or wrong; give the sender the same secret as this source\n",
+        ),
         ("shop", huge, 413, "the body has over 26214400 bytes\n"),
         (
             "shop",

@@ -227,7 +227,7 @@ impl Percentages {
                     Some(path) => Fault {
                         path,
                         message: format!(
-                            "makes shares that add up to {sum}, not to 100: {}",
+                            "makes shares that add up to {sum}, not to 100: {}; change them together",
                             told.join(", ")
                         ),
                     },

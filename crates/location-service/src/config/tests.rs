@@ -79,7 +79,7 @@ fn shares_have_to_be_right() {
     let check = |rest: &str, expected: &str| assert_eq!(two(rest).expect_err(rest), expected);
     check(
         r#""aMapPercentage": 90, "bMapPercentage": 20"#,
-        "`aMapPercentage` makes shares that add up to 110, not to 100: `aMapPercentage` 90, `bMapPercentage` 20",
+        "`aMapPercentage` makes shares that add up to 110, not to 100: `aMapPercentage` 90, `bMapPercentage` 20; change them together",
     );
     check(
         r#""search": null"#,
