@@ -50,7 +50,22 @@ async fn what_keeps_it_from_starting_is_one_line() {
     let busy = free_listener();
     let busy = busy.local_addr().unwrap().to_string();
     let free = free_address().to_string();
-    let cases: [(&[&str], &str); 9] = [
+    let absent = format!("postgres://ada:hunter2@{free}/x");
+    let unreachable = format!(
+        "open the store `postgres://ada:***@{free}/x` (`--store`): the database is unavailable: "
+    );
+    let cases: [(&[&str], &str); 10] = [
+        (
+            &[
+                "--http-listen",
+                "127.0.0.1:0",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--store",
+                &absent,
+            ],
+            &unreachable,
+        ),
         (&["--http-listen", "0.0.0.0:0"], "--bootstrap-token-file"),
         (
             &["check-config", "--grpc-listen", "[::]:0"],
