@@ -137,8 +137,14 @@ pub(crate) struct DevArgs {
     #[arg(long, default_value = ".chameleon")]
     pub(crate) dir: PathBuf,
     /// Adds this to every port, to run beside another one.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=50_000))]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=57_000))]
     pub(crate) port_offset: u16,
+    /// Keeps the configuration here instead of in a SQLite file in the folder.
+    ///
+    /// For example `postgres://user@host/database`. It has no variable, so that no server's own
+    /// database is taken by accident.
+    #[arg(long)]
+    pub(crate) store: Option<config_server::StoreAddress>,
 }
 
 #[derive(Debug, Args)]

@@ -39,7 +39,10 @@ pub(crate) async fn run(args: &DevArgs, screen: Screen) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
     lifecycle.signals()?;
     let progress = screen.progress("starting");
-    let settings = Settings::new(&args.dir, Ports::Offset(args.port_offset))?;
+    let settings = Settings {
+        store: args.store.as_ref().map(|store| store.expose().to_owned()),
+        ..Settings::new(&args.dir, Ports::Offset(args.port_offset))?
+    };
     let soft = lifecycle.soft();
     let stack = soft
         .run_until_cancelled(Stack::start(settings, &lifecycle))

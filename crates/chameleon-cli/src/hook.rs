@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use chameleon_client::{Api, CommitRecord, HistoryQuery, Identity, Instance};
+use chameleon_client::{Api, ApiError, CommitRecord, HistoryQuery, Identity, Instance};
 use chameleon_model::document::{Profile, Service, layer_keys};
 use git_sync::github::{Push, signed_push};
 use service_kit::http_client::{self, HttpClientSettings};
@@ -100,7 +100,7 @@ async fn tell_outcome(args: &PushHookArgs, api: &Api, push: &Push) {
 /// Waits for git-sync's word on the commit, and then for the instances' word.
 async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<Vec<String>> {
     loop {
-        let sources = api.sources().await?;
+        let sources = patiently(async || api.sources().await).await?;
         let reports = sources
             .into_iter()
             .filter(|source| *source.name.0 == *args.source);
@@ -118,7 +118,7 @@ async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<
     }
     loop {
         // In this order: whoever is current by now has left its word in what is read next.
-        let fleet = api.fleet(None, None).await?;
+        let fleet = patiently(async || api.fleet(None, None).await).await?;
         let Some(commit) = commit_of(api, push).await? else {
             return Ok(vec!["applied; it changes no setting".to_owned()]);
         };
@@ -139,7 +139,18 @@ async fn commit_of(api: &Api, push: &Push) -> anyhow::Result<Option<CommitRecord
         let git = commit.origin.git.as_ref();
         git.is_some_and(|git| *git.commit.0 == *push.after)
     };
-    Ok(api.history(query).await?.into_iter().find(is_ours))
+    let commits = patiently(async || api.history(query.clone()).await).await?;
+    Ok(commits.into_iter().find(is_ours))
+}
+
+/// Asks until there is an answer, as long as another try may help; the caller bounds the time.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    loop {
+        match ask().await {
+            Err(error) if !error.is_final() => tokio::time::sleep(PAUSE).await,
+            settled => return settled,
+        }
+    }
 }
 
 /// Says whether `instance` reads what `commit` changed, and has not judged it yet.
@@ -192,4 +203,73 @@ fn told(commit: &CommitRecord) -> Vec<String> {
             .map(|(name, reason)| format!("  {name}: {reason}")),
     );
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use chameleon_client::{Delivery, KeyChange, Stamp};
+    use chameleon_model::{Key, Origin, Timestamp};
+
+    use super::*;
+
+    fn commit(key: &str) -> CommitRecord {
+        CommitRecord {
+            stamp: Stamp::default(),
+            at: Timestamp::from(SystemTime::UNIX_EPOCH),
+            origin: Origin::default(),
+            source: None,
+            changes: vec![KeyChange {
+                key: Key::new(key).unwrap(),
+                deleted: false,
+            }],
+            deliveries: Vec::new(),
+        }
+    }
+
+    fn instance() -> Instance {
+        Instance {
+            identity: Identity {
+                service: "location".to_owned(),
+                profile: "prod".to_owned(),
+                instance: "location-1".to_owned(),
+                ..Identity::default()
+            },
+            applied: None,
+            sent: None,
+            rejected: Some("the state before".to_owned()),
+            connected: Duration::ZERO,
+            current: false,
+        }
+    }
+
+    #[test]
+    fn whoever_reads_the_change_is_awaited_until_it_has_judged() {
+        let mut commit = commit("config/application.yml");
+        assert!(is_awaited(&instance(), &commit));
+        let current = Instance {
+            current: true,
+            ..instance()
+        };
+        assert!(!is_awaited(&current, &commit));
+        commit.deliveries.push(Delivery {
+            service: "location".to_owned(),
+            profile: "prod".to_owned(),
+            instance: "location-1".to_owned(),
+            delivered: Duration::ZERO,
+            applied: Duration::ZERO,
+            rejected: Some("this one too".to_owned()),
+        });
+        assert!(!is_awaited(&instance(), &commit));
+    }
+
+    #[test]
+    fn whoever_does_not_read_the_change_is_not_awaited() {
+        for key in [
+            "config/location-beta.yml",
+            "config/schemas/location.schema.yml",
+            "teams/a/config/location.yml",
+        ] {
+            assert!(!is_awaited(&instance(), &commit(key)), "{key}");
+        }
+    }
 }

@@ -185,7 +185,7 @@ async fn start_server(
         ..config_server::Settings::default()
     };
     let store = (chameleon_store::open(store).await)
-        .with_context(|| format!("open the store `{address}`"))?;
+        .with_context(|| format!("open the store `{address}` (`--store`)"))?;
     let listeners = config_server::Listeners {
         http,
         grpc,
