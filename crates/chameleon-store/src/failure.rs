@@ -44,7 +44,7 @@ impl From<MigrateError> for StoreError {
     }
 }
 
-/// An error with the place it concerns.
+/// Why the database at a place can't be reached, and what to do.
 #[derive(Debug)]
 pub(crate) struct At<E> {
     pub(crate) place: String,
@@ -53,7 +53,8 @@ pub(crate) struct At<E> {
 
 impl<E: fmt::Display> fmt::Display for At<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.place, self.error)
+        let Self { place, error } = self;
+        write!(f, "`{place}`: {error}; start the database, or correct its address")
     }
 }
 
