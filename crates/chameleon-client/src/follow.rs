@@ -53,9 +53,12 @@ impl Follower {
         match event {
             WatchEvent::Opened { server } => {
                 tracing::info!(%server, "watching at `{server}`");
+            }
+            WatchEvent::Updated(update) => {
+                self.apply(&update).await;
+                // Not when the stream opens: a server that lags behind has nothing to follow.
                 self.engine.connected();
             }
-            WatchEvent::Updated(update) => self.apply(&update).await,
             WatchEvent::Lost(error) => {
                 // Verdicts belong to the stream that brought their state.
                 self.outcomes.take(Instant::now());

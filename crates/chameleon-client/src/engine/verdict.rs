@@ -11,7 +11,7 @@ use chameleon_model::document::Fault;
 pub enum ClientState {
     /// Connected; the values follow the server.
     Ready,
-    /// No server is connected; the values are the last good ones.
+    /// No server has sent a state since the last one was lost; the values are the last good ones.
     Stale {
         /// Since when.
         since: Instant,

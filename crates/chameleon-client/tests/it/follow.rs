@@ -122,6 +122,8 @@ async fn a_lost_stream_goes_on_at_the_next_server_with_the_held_stamp() {
     second.refuse(false);
     let mut connection = second.accept().await;
     assert_eq!(connection.last(), Some(stamp(1, 5)));
+    let held = Some(stamp(1, 5));
+    connection.send(state(stamp(1, 5), held, &[])).await;
     until(&chameleon, |state| state == ClientState::Ready).await;
     let change = state(stamp(1, 6), Some(stamp(1, 5)), &[(BETA, &shares(20))]);
     connection.send(change).await;
@@ -142,6 +144,25 @@ async fn a_state_that_is_sent_again_gets_its_verdict_again() {
     connection.send(state(held, Some(held), &[])).await;
     connection.applied(held).await;
     assert_eq!(live.stamp(), held);
+}
+
+#[tokio::test]
+async fn a_server_that_lags_does_not_end_staleness() {
+    let mut server = Fake::start().await;
+    let address = server.address.clone();
+    let (chameleon, live, connection) = started(&mut server, &[&address]).await;
+    drop(connection);
+    until(&chameleon, |state| {
+        matches!(state, ClientState::Stale { .. })
+    })
+    .await;
+    let since = chameleon.state();
+    let old = server.serve(stamp(1, 4), &[(BETA, &shares(10))]).await;
+    old.ended().await;
+    // The next try: the client has dealt with the one before.
+    let _next = server.accept().await;
+    assert_eq!(chameleon.state(), since);
+    assert_eq!(live.load().a_map_percentage, 70);
 }
 
 #[tokio::test]
