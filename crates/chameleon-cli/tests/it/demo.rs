@@ -33,10 +33,16 @@ fn the_story_is_told_and_no_search_fails() {
         .map(|bar| bar["stage"].as_str().unwrap())
         .collect();
     assert_eq!(stages, ["notified", "fetched", "checked", "stored"]);
-    assert_eq!(report["waterfall"]["instances"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        report["waterfall"]["instances"].as_array().unwrap().len(),
+        2
+    );
 
     let phases = report["phases"].as_array().unwrap();
-    let names: Vec<_> = phases.iter().map(|phase| phase["phase"].as_str().unwrap()).collect();
+    let names: Vec<_> = phases
+        .iter()
+        .map(|phase| phase["phase"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["before", "shifting", "after", "outage"]);
     assert!(phases.iter().all(|phase| phase["failed"] == 0));
     assert!(report["slowest_second"].as_u64().unwrap() >= 50);
@@ -47,7 +53,10 @@ fn a_bad_push_fails_the_demo_with_its_fault() {
     let (output, report) = demo(&["--sabotage", "bad-push"]);
     assert_eq!(output.status.code(), Some(1));
     let failures = report["failures"].to_string();
-    assert!(failures.contains("the push was rejected: config/location-prod.yml:1:1: "), "{failures}");
+    assert!(
+        failures.contains("the push was rejected: config/location-prod.yml:1:1: "),
+        "{failures}"
+    );
 }
 
 #[test]
@@ -63,5 +72,8 @@ fn an_instance_that_does_not_apply_the_push_fails_the_demo() {
     let (output, report) = demo(&["--sabotage", "lost-instance"]);
     assert_eq!(output.status.code(), Some(1));
     let failures = report["failures"].to_string();
-    assert!(failures.contains("not every instance has applied the push"), "{failures}");
+    assert!(
+        failures.contains("not every instance has applied the push"),
+        "{failures}"
+    );
 }

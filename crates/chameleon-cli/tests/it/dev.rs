@@ -35,15 +35,21 @@ impl Dev {
 
     /// The command line of the n-th thing to try.
     fn attempt(&self, n: usize) -> &str {
-        self.running["tries"][n]["command"].as_str().expect("a command")
+        self.running["tries"][n]["command"]
+            .as_str()
+            .expect("a command")
     }
 
     /// Presses Ctrl-C and returns the exit code.
     fn interrupt(mut self) -> Option<i32> {
-        let kill = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        let kill = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status();
         assert!(kill.expect("run kill").success());
         let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).expect("read until its end");
+        self.lines
+            .read_to_string(&mut rest)
+            .expect("read until its end");
         let status = self.child.wait().expect("wait for its end");
         status.code()
     }
@@ -80,12 +86,21 @@ fn the_three_things_to_try_work_as_printed_and_the_data_stays() {
     assert!(answer.contains("경복궁"), "{answer}");
 
     let pushed = shell(folder.path(), dev.attempt(1));
-    assert!(pushed.contains("is in force on 2 instances after"), "{pushed}");
+    assert!(
+        pushed.contains("is in force on 2 instances after"),
+        "{pushed}"
+    );
     let answer = shell(folder.path(), dev.attempt(0));
     assert!(answer.contains("x-chameleon-provider: b"), "{answer}");
 
     let drawn = shell(folder.path(), dev.attempt(2));
-    for stage in ["notified", "fetched", "checked", "stored", "delivered location-2"] {
+    for stage in [
+        "notified",
+        "fetched",
+        "checked",
+        "stored",
+        "delivered location-2",
+    ] {
         assert!(drawn.contains(stage), "{drawn}");
     }
     assert_eq!(dev.interrupt(), Some(0));

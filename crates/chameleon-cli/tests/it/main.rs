@@ -1,0 +1,7 @@
+//! The `chameleon` command and the platform that it runs.
+
+mod bad_input;
+mod demo;
+mod dev;
+mod reference_job;
+mod rig;
