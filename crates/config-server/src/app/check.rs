@@ -7,8 +7,8 @@ use std::time::Duration;
 use chameleon_model::check::{check_affected, check_own_document, schema_key};
 use chameleon_model::document::{Profile, Profiles, split_key};
 use chameleon_model::{
-    Commit, Key, Known, Prefix, Snapshot, SourceMarker, SourceName, SourceUpdate, Tag, Transaction,
-    decide,
+    Commit, Key, Known, Operation, Prefix, Snapshot, SourceMarker, SourceName, SourceUpdate, Tag,
+    Transaction, decide,
 };
 
 use super::error::Error;
@@ -68,8 +68,21 @@ impl Checker {
         }
     }
 
+    /// Judges each value that `transaction` writes by itself.
+    pub(crate) fn each(&self, base: &Snapshot, transaction: &Transaction) -> Result<(), Error> {
+        (transaction.operations.iter()).try_for_each(|operation| match operation {
+            Operation::Put { key, value, .. }
+            | Operation::Lock { key, value, .. }
+            | Operation::Unlock { key, value, .. } => self.own(base, key, value),
+            Operation::Delete { .. }
+            | Operation::DeletePrefix { .. }
+            | Operation::OpenSession(_)
+            | Operation::EndSession(_) => Ok(()),
+        })
+    }
+
     /// Judges a value by itself, as far as its schema can be held against one layer.
-    pub(crate) fn own(&self, base: &Snapshot, key: &Key, value: &[u8]) -> Result<(), Error> {
+    fn own(&self, base: &Snapshot, key: &Key, value: &[u8]) -> Result<(), Error> {
         let profiles = self.profiles(None)?;
         let schema = schema_key(key.as_str(), &profiles)
             .and_then(|name| base.get(&name).map(|entry| (name, entry.value.clone())));
@@ -118,8 +131,6 @@ fn known(names: &[String]) -> Vec<Profile> {
 
 #[cfg(test)]
 mod tests {
-    use chameleon_model::Operation;
-
     use super::*;
 
     const SCHEMA: &str = "config/schemas/location.schema.yml";

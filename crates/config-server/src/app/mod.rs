@@ -12,8 +12,7 @@ pub(crate) mod watch;
 use std::sync::Arc;
 
 use chameleon_model::{
-    Commit, Entry, Key, Operation, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp,
-    Transaction,
+    Commit, Entry, Key, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
 use chameleon_store::{HistoryQuery, Store};
 use service_kit::Lifecycle;
@@ -118,53 +117,43 @@ impl App {
         transaction: Transaction,
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
-        let app = Arc::clone(self);
-        // Large folders take their time, which other requests of this thread should not wait for.
-        // The room that is reserved goes along: a caller who leaves does not end the check.
-        let checked = tokio::task::spawn_blocking(move || {
-            let base = app.replica.snapshot();
-            app.checker
-                .merged(&base, &transaction)
-                .map(|()| (transaction, reservation))
-        });
-        let checked = match checked.await {
-            Ok(checked) => checked,
-            Err(_) => Err(Error::Internal(
-                "the check of the documents failed".to_owned(),
-            )),
-        };
-        let outcome = match checked {
-            Ok((transaction, reservation)) => self.replica.commit(transaction, reservation).await,
-            Err(error) => Err(error),
-        };
+        let outcome = self
+            .judge_and_commit(transaction, reservation, Checker::merged)
+            .await;
         self.counted(Face::Grpc, outcome)
     }
 
     /// Stores a transaction of single writes, each value checked for itself only.
     pub(crate) async fn commit_single(
-        &self,
+        self: &Arc<Self>,
         transaction: Transaction,
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
-        let base = self.replica.snapshot();
-        let written = transaction
-            .operations
-            .iter()
-            .filter_map(|operation| match operation {
-                Operation::Put { key, value, .. }
-                | Operation::Lock { key, value, .. }
-                | Operation::Unlock { key, value, .. } => Some((key, value)),
-                _ => None,
-            });
-        let mut checked = Ok(());
-        for (key, value) in written {
-            checked = checked.and_then(|()| self.checker.own(&base, key, value));
-        }
-        let outcome = match checked {
-            Ok(()) => self.replica.commit(transaction, reservation).await,
-            Err(error) => Err(error),
-        };
+        let outcome = self
+            .judge_and_commit(transaction, reservation, Checker::each)
+            .await;
         self.counted(Face::Consul, outcome)
+    }
+
+    async fn judge_and_commit(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        reservation: Reservation,
+        judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
+    ) -> Result<Outcome, Error> {
+        let app = Arc::clone(self);
+        // Large documents take their time, which other requests of this thread should not wait for.
+        // The room that is reserved goes along: a caller who leaves does not end the check.
+        let judged = tokio::task::spawn_blocking(move || {
+            judge(&app.checker, &app.replica.snapshot(), &transaction)
+                .map(|()| (transaction, reservation))
+        });
+        let Ok(judged) = judged.await else {
+            let reason = "the check of the documents failed";
+            return Err(Error::Internal(reason.to_owned()));
+        };
+        let (transaction, reservation) = judged?;
+        self.replica.commit(transaction, reservation).await
     }
 
     /// Past commits, newest first, with what this server has seen of their way.
