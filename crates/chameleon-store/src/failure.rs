@@ -54,7 +54,10 @@ pub(crate) struct At<E> {
 impl<E: fmt::Display> fmt::Display for At<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, error } = self;
-        write!(f, "`{place}`: {error}; start the database, or correct its address")
+        write!(
+            f,
+            "`{place}`: {error}; start the database, or correct its address"
+        )
     }
 }
 
@@ -91,9 +94,11 @@ fn passes(answer: &dyn DatabaseError) -> bool {
 
 fn passes_in_postgres(code: &str) -> bool {
     // Connection, authorisation, no such database, transaction rolled back, out of resources, lock
-    // not available, operator (shutdown, timeout), system, and a read-only standby.
+    // not available, operator (shutdown, timeout), system, a read-only standby, and a transaction
+    // that waited too long or failed before: both end with the connection.
     let classes = ["08", "28", "3D", "40", "53", "55", "57", "58"];
-    classes.iter().any(|class| code.starts_with(class)) || ["25006", "25P03"].contains(&code)
+    classes.iter().any(|class| code.starts_with(class))
+        || ["25006", "25P02", "25P03"].contains(&code)
 }
 
 fn passes_in_sqlite(primary: u32) -> bool {
@@ -108,7 +113,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_told_from_what_will_not() {
         for code in [
-            "57P01", "57014", "40001", "3D000", "28P01", "53300", "25006",
+            "57P01", "57014", "40001", "3D000", "28P01", "53300", "25006", "25P02",
         ] {
             assert!(passes_in_postgres(code), "{code}");
         }

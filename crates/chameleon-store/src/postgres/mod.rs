@@ -23,6 +23,14 @@ const TRY_AFTER_IDLE: Duration = Duration::from_secs(1);
 /// How long a connection that is given back may take to show that it still works.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 
+/// Ends whatever transaction a connection that is given back may still be in.
+///
+/// sqlx queues a rollback only once it has seen that the transaction began, and a verb may be
+/// cancelled, or refused the head, before that. A bare `ROLLBACK` would leave a warning in the
+/// server's log each time that there is none, which is nearly always. In one that is open, `BEGIN`
+/// only warns; in one that failed it fails, and the connection is closed.
+const CLEAN: &str = "BEGIN; ROLLBACK";
+
 /// How a [`PostgresStore`] connects.
 #[derive(Clone)]
 pub struct PostgresSettings {
@@ -40,6 +48,9 @@ pub struct PostgresSettings {
     pub timeout: Duration,
     /// How long a verb may take that reads or compacts the whole store.
     pub bulk_timeout: Duration,
+    /// How long it may take to bring the tables up to date, with the wait for another who does.
+    /// What was not finished is rolled back.
+    pub migrate_timeout: Duration,
     /// Brings the tables up to date when connecting. Switch it off where the role may not create
     /// tables; they are then expected to be there.
     pub migrate: bool,
@@ -57,6 +68,7 @@ impl PostgresSettings {
             acquire_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
             bulk_timeout: Duration::from_mins(2),
+            migrate_timeout: Duration::from_mins(10),
             migrate: true,
             poll_interval: Duration::from_secs(5),
         }
@@ -72,11 +84,30 @@ impl PostgresSettings {
             .map_err(|error| StoreError::Unavailable(At { place, error }.into()))
     }
 
+    /// Brings the tables up to date over a connection of its own, whose end undoes what a cancelled
+    /// run has begun.
+    async fn run_migrations(&self) -> Result<(), StoreError> {
+        let mut connection = self.connect_one().await?;
+        within(self.migrate_timeout, async {
+            // Made of numbers only.
+            let session = sqlx::AssertSqlSafe(self.session(self.migrate_timeout));
+            connection.execute(session).await?;
+            migrations::postgres().run(&mut connection).await?;
+            Ok(())
+        })
+        .await?;
+        close(connection).await;
+        Ok(())
+    }
+
     /// Bounds on the server what a client that vanished can hold up.
-    fn session(&self) -> String {
-        let millis = self.timeout.as_millis();
+    ///
+    /// Warnings are no news to the client: they tell of what it cancelled, or already knows.
+    fn session(&self, statement: Duration) -> String {
+        let (statement, millis) = (statement.as_millis(), self.timeout.as_millis());
         format!(
-            "SET statement_timeout = {millis}; \
+            "SET client_min_messages = error; \
+             SET statement_timeout = {statement}; \
              SET idle_in_transaction_session_timeout = {millis}; \
              SET tcp_keepalives_idle = 10; \
              SET tcp_user_timeout = {millis}"
@@ -108,17 +139,17 @@ impl PostgresStore {
     /// Connects, and starts the task that listens for commits; it ends with the store.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] within the acquire timeout if the database does not answer, and
-    /// if its tables are missing or older than this program while `migrate` is off.
+    /// [`StoreError::Unavailable`] within the acquire timeout if the database does not answer,
+    /// within the migrate timeout if it stops answering then, and if its tables are missing or
+    /// older than this program while `migrate` is off.
     pub async fn connect(settings: &PostgresSettings) -> Result<Self, StoreError> {
-        let mut connection = settings.connect_one().await?;
         if settings.migrate {
-            migrations::postgres().run(&mut connection).await?;
+            settings.run_migrations().await?;
         } else {
+            let mut connection = settings.connect_one().await?;
             within(settings.timeout, check_tables(&mut connection)).await?;
+            close(connection).await;
         }
-        // Only a courtesy to the server; what was asked of it is done.
-        let _ = connection.close().await;
         let pool = pool(settings).connect_lazy_with(options(&settings.url)?);
         let listening = PgPoolOptions::new()
             .max_connections(1)
@@ -147,11 +178,13 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`] if the database does not answer, [`StoreError::Damaged`] if a
     /// migration fails or was changed after it ran.
     pub async fn migrate(settings: &PostgresSettings) -> Result<(), StoreError> {
-        let mut connection = settings.connect_one().await?;
-        migrations::postgres().run(&mut connection).await?;
-        let _ = connection.close().await;
-        Ok(())
+        settings.run_migrations().await
     }
+}
+
+/// Only a courtesy to the server: what was asked of it is done.
+async fn close(connection: PgConnection) {
+    let _ = tokio::time::timeout(TRY_LIMIT, connection.close()).await;
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
@@ -167,7 +200,7 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
 }
 
 fn pool(settings: &PostgresSettings) -> PgPoolOptions {
-    let session = settings.session();
+    let session = settings.session(settings.timeout);
     PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
@@ -186,10 +219,13 @@ fn pool(settings: &PostgresSettings) -> PgPoolOptions {
         // connection's place taken for many minutes.
         .after_release(|connection, _| {
             Box::pin(async move {
-                let tried = tokio::time::timeout(TRY_LIMIT, connection.ping()).await;
-                tried
-                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                    .map(|()| true)
+                match tokio::time::timeout(TRY_LIMIT, connection.execute(CLEAN)).await {
+                    Ok(Ok(_)) => Ok(true),
+                    // It was left in the middle of a failure, which ends with the connection.
+                    Ok(Err(sqlx::Error::Database(_))) => Ok(false),
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => Err(sqlx::Error::PoolTimedOut),
+                }
             })
         })
 }

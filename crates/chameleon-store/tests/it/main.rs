@@ -6,7 +6,9 @@ mod postgres;
 mod sqlite;
 mod write;
 
-use self::contract::{compaction, following, history, lineage, reading, retries, writing};
+use self::contract::{
+    cancelling, compaction, following, history, lineage, reading, retries, writing,
+};
 
 /// Runs every case of the contract on one kind of store, each on a database of its own.
 macro_rules! store_tests {
@@ -68,4 +70,7 @@ both_stores! {
     lineage::an_epoch_begins_only_where_it_was_meant_to,
     lineage::an_epoch_lies_above_all_that_readers_hold,
     lineage::commits_go_on_under_a_new_epoch,
+    cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
+    cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,
+    cancelling::a_compaction_cancelled_anywhere_leaves_nothing_behind,
 }

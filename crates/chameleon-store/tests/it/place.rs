@@ -13,6 +13,9 @@ pub(crate) trait Place {
     /// Another store on it, as another replica would open.
     async fn open(&self) -> Arc<dyn Store>;
 
+    /// Another store that has to use one connection for everything, where it can be told to.
+    async fn open_narrow(&self) -> Arc<dyn Store>;
+
     /// Runs SQL behind the stores' backs.
     async fn execute(&self, statements: &[String]);
 }

@@ -16,6 +16,48 @@ use crate::write::*;
 
 pub(crate) struct PostgresPlace(TestDatabase);
 
+impl PostgresPlace {
+    /// A store with one connection. No limit of the server's ends what it leaves undone.
+    async fn narrow(&self) -> PostgresStore {
+        let patient = PostgresSettings {
+            max_connections: 1,
+            timeout: Duration::from_hours(1),
+            ..settings(self.0.url())
+        };
+        PostgresStore::connect(&patient).await.expect("connects")
+    }
+
+    async fn connection(&self) -> PgConnection {
+        PgConnection::connect(self.0.url()).await.expect("connects")
+    }
+
+    /// Holds up all commits until the connection ends its transaction.
+    async fn hold_head(&self) -> PgConnection {
+        let mut holder = self.connection().await;
+        let hold = "BEGIN; SELECT FROM head FOR UPDATE";
+        holder.execute(hold).await.expect("the head is free");
+        holder
+    }
+
+    /// Returns when a session waits for a lock.
+    async fn waiting(&self) {
+        eventually("a session waits for a lock", async || {
+            (self.sessions(WAITS).await == 1).then_some(())
+        })
+        .await;
+    }
+
+    /// Counts the other sessions for which `condition` holds.
+    async fn sessions(&self, condition: &str) -> i64 {
+        let count = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND {condition}"
+        );
+        let mut connection = self.connection().await;
+        let counted = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection);
+        counted.await.expect("sessions are counted")
+    }
+}
+
 impl Place for PostgresPlace {
     async fn new() -> Self {
         Self(database().await)
@@ -29,14 +71,24 @@ impl Place for PostgresPlace {
         )
     }
 
+    async fn open_narrow(&self) -> Arc<dyn Store> {
+        Arc::new(self.narrow().await)
+    }
+
     async fn execute(&self, statements: &[String]) {
-        let mut connection = PgConnection::connect(self.0.url()).await.expect("connects");
+        let mut connection = self.connection().await;
         for statement in statements {
             let statement = AssertSqlSafe(statement.as_str());
             connection.execute(statement).await.expect("is executed");
         }
     }
 }
+
+/// A session of this database is in a query or a transaction.
+const UNFINISHED: &str = "datname = current_database() AND state <> 'idle'";
+
+/// A session of this database waits for a lock that another holds.
+const WAITS: &str = "datname = current_database() AND wait_event_type = 'Lock'";
 
 /// Never polls, so that only notices can wake.
 fn settings(url: &str) -> PostgresSettings {
@@ -47,15 +99,9 @@ fn settings(url: &str) -> PostgresSettings {
     }
 }
 
-/// Waits until nudges have arrived and no more are waiting.
-async fn settle(nudges: &mut Notifications) {
-    nudges.next().await.expect("the stream goes on");
-    while nudges.next().now_or_never().is_some() {}
-}
-
 /// Waits until the replica of `nudges` listens: only a notice that arrives shows it.
 async fn listening(place: &PostgresPlace, nudges: &mut Notifications) {
-    settle(nudges).await;
+    while nudges.next().now_or_never().is_some() {}
     let notice = "SELECT pg_notify('chameleon_changed', '')".to_owned();
     eventually("a notice arrives", async || {
         place.execute(std::slice::from_ref(&notice)).await;
@@ -220,6 +266,47 @@ async fn a_commit_whose_answer_is_lost_is_found_by_its_retry() {
     }
 }
 
+/// sqlx queues no rollback for a transaction whose beginning was not answered.
+#[tokio::test]
+async fn a_commit_cancelled_while_it_waits_for_the_head_does_not_keep_it() {
+    let place = PostgresPlace::new().await;
+    let store = place.narrow().await;
+    let state = store.load().await.unwrap();
+    let mut holder = place.hold_head().await;
+    tokio::select! {
+        done = store.commit(&state, vec![only(put("a", "1"))]) => panic!("{done:?}"),
+        () = place.waiting() => {}
+    }
+    holder.execute("ROLLBACK").await.unwrap();
+    eventually("no transaction is left open", async || {
+        (place.sessions(UNFINISHED).await == 0).then_some(())
+    })
+    .await;
+    Replica::at(&place).await.apply(only(put("b", "1"))).await;
+    (store.commit(&state, vec![only(put("c", "1"))]).await).unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_refused_the_head_does_not_fail_the_next() {
+    let place = PostgresPlace::new().await;
+    let store = place.narrow().await;
+    let state = store.load().await.unwrap();
+    let mut holder = place.hold_head().await;
+    let refusing = async {
+        place.waiting().await;
+        let refuse = format!("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {WAITS}");
+        place.execute(&[refuse]).await;
+    };
+    let refused = store.commit(&state, vec![only(put("a", "1"))]);
+    let (refused, ()) = tokio::join!(refused, refusing);
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    holder.execute("ROLLBACK").await.unwrap();
+    (store.commit(&state, vec![only(put("b", "1"))]).await).unwrap();
+}
+
 #[tokio::test]
 async fn a_database_that_is_not_there_is_told_with_its_cause() {
     let place = database().await;
@@ -259,6 +346,28 @@ async fn a_database_without_tables_says_what_to_run() {
 
     chameleon_store::migrate(place.url()).await.unwrap();
     PostgresStore::connect(&careful).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_that_hangs_ends_in_bounded_time() {
+    let place = PostgresPlace::new().await;
+    chameleon_store::migrate(place.0.url()).await.unwrap();
+    let impatient = PostgresSettings {
+        migrate_timeout: Duration::from_millis(200),
+        ..settings(place.0.url())
+    };
+    let mut holder = place.connection().await;
+    let hold = "BEGIN; LOCK TABLE _sqlx_migrations";
+    holder.execute(hold).await.unwrap();
+    for hung in [
+        PostgresStore::migrate(&impatient).await,
+        PostgresStore::connect(&impatient).await.map(drop),
+    ] {
+        assert!(matches!(hung, Err(StoreError::Unavailable(_))), "{hung:?}");
+    }
+    holder.execute("ROLLBACK").await.unwrap();
+    // It has given up the lock that lets one migrate at a time, too.
+    chameleon_store::migrate(place.0.url()).await.unwrap();
 }
 
 #[tokio::test]

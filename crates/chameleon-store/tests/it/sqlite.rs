@@ -31,6 +31,11 @@ impl Place for SqlitePlace {
         open(&self.address()).await.expect("opens")
     }
 
+    async fn open_narrow(&self) -> Arc<dyn Store> {
+        // One connection writes anyway, and readers cannot disturb it.
+        self.open().await
+    }
+
     async fn execute(&self, statements: &[String]) {
         let mut connection = SqliteConnection::connect(&self.address())
             .await
