@@ -187,6 +187,8 @@ fn is_damage(reason: &str) -> bool {
         "did not send all necessary objects",
         "missing blob",
         "missing tree",
+        // A git that was killed leaves its locks behind, and no other git removes them.
+        ".lock': File exists",
     ];
     words.iter().any(|word| reason.contains(word))
 }

@@ -146,10 +146,11 @@ async fn a_damaged_clone_is_fetched_anew() {
     let around_text = around.to_string_lossy();
     let init = ["init", "--quiet", "--bare", &around_text];
     world.repository.git(&init);
-    let damages: [fn(&std::path::Path); 3] = [
+    let damages: [fn(&std::path::Path); 4] = [
         |clone| std::fs::remove_dir_all(clone.join("objects")).unwrap(),
         |clone| std::fs::write(clone.join("refs/chameleon/head"), "").unwrap(),
         empty_objects,
+        |clone| std::fs::write(clone.join("refs/chameleon/head.lock"), "").unwrap(),
     ];
     for (number, damage) in damages.into_iter().enumerate() {
         damage(&clone);
