@@ -11,9 +11,14 @@ use crate::settings::Source;
 
 /// Documents lie in the folder, schemas one below; what lies deeper is refused by its name anyway.
 const MAX_DEPTH: usize = 8;
-/// What one transaction takes.
-const MAX_FILES: usize = 20_000;
+/// What one transaction takes, in files; folders count too, because equal ones cost a repository
+/// nothing and may hold each other many times over.
+const MAX_ENTRIES: usize = 20_000;
+/// What one transaction takes, in bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_TREE_BYTES: u64 = 8 * 1024 * 1024;
+/// Files that are read at a time: whatever their sizes, they are few bytes beside [`MAX_BYTES`].
+const BATCH: usize = 32;
 
 /// What a folder holds.
 #[derive(Debug, Default)]
@@ -22,6 +27,22 @@ pub(crate) struct Files {
     pub(crate) good: BTreeMap<String, Bytes>,
     /// What can't be read as a file.
     pub(crate) faults: Vec<Fault>,
+}
+
+impl Files {
+    /// Nothing can be applied, and a check of what was read would only hide why.
+    fn refused(reason: String) -> Self {
+        Self {
+            good: BTreeMap::new(),
+            faults: vec![Fault::of_file(".", reason)],
+        }
+    }
+
+    fn too_many() -> Self {
+        Self::refused(format!(
+            "has over {MAX_ENTRIES} files and folders; split it into several sources"
+        ))
+    }
 }
 
 /// Reads the source's folder at `commit`.
@@ -39,35 +60,29 @@ pub(crate) async fn read_folder(
         "" => format!("{commit}^{{tree}}"),
         folder => format!("{commit}:{folder}"),
     };
-    let mut level = match objects.get(&root, MAX_TREE_BYTES).await? {
-        Found::Object { id, kind, bytes } if kind == "tree" => {
-            vec![(String::new(), entries(mirror, &id, &bytes)?)]
-        }
-        _ => Vec::new(),
-    };
     let mut blobs = Vec::new();
-    for _ in 0..MAX_DEPTH {
-        let mut folders = Vec::new();
-        for (at, entry) in level
-            .into_iter()
-            .flat_map(|(at, entries)| entries.into_iter().map(move |entry| (at.clone(), entry)))
-        {
+    let mut folders = vec![(String::new(), root)];
+    let mut count = 0;
+    while let Some((at, name)) = folders.pop() {
+        if at.matches('/').count() > MAX_DEPTH {
+            let reason = format!("lies over {MAX_DEPTH} folders deep; move it up");
+            files.faults.push(Fault::of_file(at, reason));
+            continue;
+        }
+        let entries = match objects.get(&name, MAX_TREE_BYTES).await? {
+            Found::Object { id, kind, bytes } if kind == "tree" => entries(mirror, &id, &bytes)?,
+            Found::TooLarge { .. } => return Ok(Files::too_many()),
+            // Whether there is such a folder is the commit's affair.
+            _ if at.is_empty() => Vec::new(),
+            _ => return Err(mirror.damaged(format!("folder `{at}` can't be read"))),
+        };
+        count += entries.len();
+        if count > MAX_ENTRIES {
+            return Ok(Files::too_many());
+        }
+        for entry in entries {
             sort(&at, entry, &mut folders, &mut blobs, &mut files.faults);
         }
-        if blobs.len() > MAX_FILES {
-            let reason = format!("has over {MAX_FILES} files; split it into several sources");
-            files.faults.push(Fault::of_file(".", reason));
-            return Ok(files);
-        }
-        if folders.is_empty() {
-            level = Vec::new();
-            break;
-        }
-        level = read_trees(mirror, objects, folders).await?;
-    }
-    for (at, _) in level {
-        let reason = format!("lies over {MAX_DEPTH} folders deep; move it up");
-        files.faults.push(Fault::of_file(at, reason));
     }
     read_blobs(mirror, objects, blobs, &mut files).await?;
     if files.good.is_empty() && files.faults.is_empty() {
@@ -104,41 +119,34 @@ fn sort(
     }
 }
 
-async fn read_trees(
-    mirror: &Mirror,
-    objects: &mut Objects,
-    folders: Vec<Named>,
-) -> Result<Vec<(String, Vec<TreeEntry>)>, GitError> {
-    let (names, ids): (Vec<_>, Vec<_>) = folders.into_iter().unzip();
-    let found = objects.get_all(&ids, MAX_TREE_BYTES).await?;
-    let trees = names.into_iter().zip(found);
-    trees
-        .map(|(name, found)| match found {
-            Found::Object { id, bytes, .. } => Ok((name, entries(mirror, &id, &bytes)?)),
-            _ => Err(mirror.damaged(format!("folder `{name}` can't be read"))),
-        })
-        .collect()
-}
-
 async fn read_blobs(
     mirror: &Mirror,
     objects: &mut Objects,
     blobs: Vec<Named>,
     files: &mut Files,
 ) -> Result<(), GitError> {
-    let (names, ids): (Vec<_>, Vec<_>) = blobs.into_iter().unzip();
     let limit = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
-    let found = objects.get_all(&ids, limit).await?;
-    for (name, found) in names.into_iter().zip(found) {
-        match found {
-            Found::Object { bytes, .. } => {
-                files.good.insert(name, bytes);
+    let mut total = 0;
+    for batch in blobs.chunks(BATCH) {
+        let ids: Vec<_> = batch.iter().map(|(_, id)| id).collect();
+        let found = objects.get_all(&ids, limit).await?;
+        for ((name, _), found) in batch.iter().zip(found) {
+            match found {
+                Found::Object { bytes, .. } => {
+                    total += bytes.len();
+                    files.good.insert(name.clone(), bytes);
+                }
+                Found::TooLarge { bytes } => {
+                    let reason = format!("has {bytes} bytes, {limit} are allowed; split it");
+                    files.faults.push(Fault::of_file(name.as_str(), reason));
+                }
+                Found::Missing => return Err(mirror.damaged(format!("file `{name}` is missing"))),
             }
-            Found::TooLarge { bytes } => {
-                let reason = format!("has {bytes} bytes, {limit} are allowed; split it");
-                files.faults.push(Fault::of_file(name, reason));
-            }
-            Found::Missing => return Err(mirror.damaged(format!("file `{name}` is missing"))),
+        }
+        if total > MAX_BYTES {
+            let reason = format!("has over {MAX_BYTES} bytes; split it into several sources");
+            *files = Files::refused(reason);
+            return Ok(());
         }
     }
     Ok(())

@@ -240,3 +240,63 @@ async fn credentials_reach_the_remote_and_no_error() {
     assert_eq!(sent[0].as_ref().unwrap(), "Basic Ym90OnMzY3JldA==");
     lifecycle.shut_down();
 }
+
+/// Trees that cost the repository a few objects and hold millions of files, or gigabytes.
+#[tokio::test]
+async fn a_folder_without_bounds_is_refused_before_it_is_read() {
+    let world = World::applied().await;
+    let entries = |count: u32, mode: &str, kind: &str| {
+        let entries = (0..count).map(|n| format!("{mode} {kind} $id\\t{n:03}.yml\\n"));
+        entries.collect::<Vec<_>>().concat()
+    };
+    let (folders, files) = (
+        entries(20, "040000", "tree"),
+        entries(200, "100644", "blob"),
+    );
+    let empty = "id=$(git mktree </dev/null)";
+    let deep =
+        format!("{empty}; for n in 1 2 3 4 5 6; do id=$(printf \"{folders}\" | git mktree); done");
+    let large = format!(
+        "id=$(head -c 500000 /dev/zero | tr '\\0' '#' | git hash-object -w --stdin); \
+         id=$(printf \"{files}\" | git mktree)"
+    );
+    for (make, fault) in [
+        (
+            deep,
+            "config: has over 20000 files and folders; split it into several sources",
+        ),
+        (
+            large,
+            "config: has over 67108864 bytes; split it into several sources",
+        ),
+    ] {
+        let script = format!(
+            "set -e; {make}; id=$(printf \"040000 tree $id\\tconfig\\n\" | git mktree); \
+             git -c user.name=x -c user.email=x@x commit-tree -p HEAD -m Large $id"
+        );
+        let work = world.repository.work();
+        let made = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(work)
+            .output()
+            .unwrap();
+        let commit = String::from_utf8(made.stdout).unwrap();
+        let commit = commit.trim();
+        assert!(
+            !commit.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let target = format!("{commit}:refs/heads/main");
+        world
+            .repository
+            .git(&["push", "--quiet", "--force", "origin", &target]);
+        let result = world.once().await;
+        let SourceResult::Rejected { faults, .. } = &result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(faults, &[fault]);
+        assert_eq!(world.server.keys().await.len(), 3);
+    }
+    world.server.stop().await;
+}
