@@ -16,6 +16,14 @@ pub(crate) enum GitError {
         #[source]
         source: io::Error,
     },
+    /// There is a git, from before the settings that keep it apart from the user's.
+    #[error("`{found}` is too old; install {}.{} or newer", .oldest.0, .oldest.1)]
+    TooOld {
+        /// What it says of itself.
+        found: String,
+        /// The oldest that will do.
+        oldest: (u32, u32),
+    },
     /// The folder of the clones can't be used.
     #[error("work folder `{path}` can't be written; choose another with `--work-dir`")]
     WorkDir {
@@ -53,6 +61,15 @@ pub(crate) enum GitError {
         /// What it said.
         reason: String,
     },
+    /// The repository is a folder of this machine that is somebody else's.
+    #[error(
+        "repository `{repository}` belongs to another user, so git does not read it; run git-sync \
+         as that user, or give the repository a URL"
+    )]
+    Foreign {
+        /// Its path.
+        repository: String,
+    },
     /// A call took too long.
     #[error("git gave no answer within {limit:?}")]
     TimedOut {
@@ -88,6 +105,9 @@ impl GitError {
                 repository,
                 branch: branch.to_owned(),
             };
+        }
+        if says(&["dubious ownership"]) {
+            return Self::Foreign { repository };
         }
         if says(&[
             "Authentication failed",
@@ -159,6 +179,12 @@ mod tests {
             (
                 "warning: x\nfatal: unable to access 'https://a:b@x/y': Could not resolve host\n",
                 "`git fetch`: unable to access 'https://***@x/y': Could not resolve host",
+            ),
+            (
+                "fatal: detected dubious ownership in repository at '/y'\nTo add an exception for \
+                 this directory, call:\n",
+                "repository `https://x/y` belongs to another user, so git does not read it; run \
+                 git-sync as that user, or give the repository a URL",
             ),
             ("", "`git fetch`: it said nothing"),
         ] {

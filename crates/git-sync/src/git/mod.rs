@@ -25,6 +25,10 @@ pub(crate) use parse::{CommitObject, EntryKind, TreeEntry, commit_object, tree_e
 /// Fetches at a time, over all sources: each is several processes.
 const FETCHES: usize = 4;
 
+/// The oldest git that takes all settings from its environment: credentials, and no configuration
+/// of the user's.
+const OLDEST: (u32, u32) = (2, 32);
+
 /// How a person's credentials and certificates reach git; all other `GIT_...` variables are left out.
 const KEPT: [&str; 8] = [
     "GIT_ASKPASS",
@@ -70,12 +74,19 @@ impl Git {
         }
     }
 
-    /// Makes sure that git can be run, and returns what it says of its version.
+    /// Makes sure that git can be run and is new enough, and returns what it says of its version.
     pub(crate) async fn version(&self) -> Result<String, GitError> {
         let output = self
             .output(self.command(Path::new(".")).arg("version"))
             .await?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if is_too_old(&text) {
+            return Err(GitError::TooOld {
+                found: text,
+                oldest: OLDEST,
+            });
+        }
+        Ok(text)
     }
 
     /// A command on the repository in `dir`, and never on one around it.
@@ -125,6 +136,16 @@ impl Git {
     }
 }
 
+/// Reads `git version 2.39.3 (Apple Git-146)`; what is not understood is taken to be new.
+fn is_too_old(text: &str) -> bool {
+    let version = text.strip_prefix("git version ").unwrap_or(text);
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
+    (major, minor) < OLDEST
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +158,20 @@ mod tests {
             error.to_string(),
             "`git` can't be run; install it, or put its folder on the PATH"
         );
+    }
+
+    #[test]
+    fn a_git_that_would_ignore_our_settings_is_too_old() {
+        for (text, expected) in [
+            ("git version 2.30.2", true),
+            ("git version 1.8.3.1", true),
+            ("git version 2.32.0", false),
+            ("git version 2.39.3 (Apple Git-146)", false),
+            ("git version 3.0.GIT", false),
+            ("another git", false),
+        ] {
+            assert_eq!(is_too_old(text), expected, "{text}");
+        }
     }
 
     #[cfg(unix)]
