@@ -100,10 +100,14 @@ impl Cli {
 
     async fn once(self) -> anyhow::Result<ExitCode> {
         let settings = self.sync.settings()?;
-        let report = tokio::select! {
-            report = sync_once(&settings) => report?,
-            _ = tokio::signal::ctrl_c() => bail!("interrupted; what was applied by then stays"),
+        // Cron jobs and CI systems send SIGTERM; caught, it ends our git as well.
+        let lifecycle = Lifecycle::default();
+        lifecycle.signals()?;
+        let soft = lifecycle.soft();
+        let Some(report) = soft.run_until_cancelled(sync_once(&settings)).await else {
+            bail!("interrupted; what was applied by then stays");
         };
+        let report = report?;
         match self.output {
             Output::Text => print!("{report}"),
             Output::Json => println!("{}", serde_json::json!(report)),
