@@ -1,6 +1,6 @@
 //! The table for people, held against the table of the tests.
 
-use super::Case;
+use super::{After, Case};
 
 const PAGE: &str = include_str!("../../../../../docs/reference/bad-input.md");
 
@@ -11,7 +11,7 @@ pub(super) fn headings() -> Vec<&'static str> {
         .collect()
 }
 
-/// Checks that the row's section says its status and its lines, word for word.
+/// Checks that the row's section says its status, its lines and the instances' reason, word for word.
 pub(super) fn assert_told(case: &Case) {
     let heading = format!("\n### {}\n", case.name);
     let (_, section) = (PAGE.split_once(&heading))
@@ -24,6 +24,12 @@ pub(super) fn assert_told(case: &Case) {
         .filter(|line| !has_line(line))
         .collect();
     let name = case.name;
+    if let After::Rejecting(reason) = case.after {
+        assert!(
+            section.contains(reason),
+            "docs/reference/bad-input.md, `{name}`, lacks `{reason}`"
+        );
+    }
     assert!(
         missing.is_empty(),
         "docs/reference/bad-input.md, `{name}`, lacks {missing:#?}"
