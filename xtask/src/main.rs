@@ -1,6 +1,8 @@
 //! `cargo xtask`: the project's own commands, with nothing to install but cargo.
 
+mod apt;
 mod bench;
+mod images;
 mod lint;
 mod postgres;
 mod shell;
@@ -26,6 +28,8 @@ enum Command {
     Bench(bench::Args),
     /// Bring a Postgres for tests run by hand, until Ctrl-C
     Postgres(postgres::Args),
+    /// Build the Docker images of the platform, and provide the public ones that it needs
+    Images(images::Args),
     /// Check formatting, clippy, the rules of `tidy`, and licences and bans if cargo-deny is there
     Lint,
     /// Check what no other tool knows: the crates' edges, the documented dependencies
@@ -38,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Test(args) => test::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::Postgres(args) => postgres::run(&args).await,
+        Command::Images(args) => images::run(&args),
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
     };

@@ -1,6 +1,5 @@
 //! A Postgres server for tests and benchmarks: given, local, in a container, or installed.
 
-mod apt;
 mod command;
 mod docker;
 mod local;
@@ -10,6 +9,7 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
 
+use crate::apt;
 pub(crate) use command::{Args, run};
 use local::LocalServer;
 pub(crate) use run_with::run_with;
@@ -120,7 +120,9 @@ pub(crate) async fn bring(source: Source, durability: Durability) -> anyhow::Res
         }
     }
     if source == Source::Auto {
-        match apt::install().and_then(|()| LocalServer::start(durability)) {
+        let why = "postgres: neither local programs nor Docker work";
+        let installed = apt::install("postgresql", why);
+        match installed.and_then(|()| LocalServer::start(durability)) {
             Ok(server) => return Ok(from_local(server)),
             Err(error) => refusals.push(format!("apt-get: {error:#}")),
         }
