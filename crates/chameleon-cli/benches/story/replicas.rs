@@ -27,12 +27,13 @@ pub(crate) async fn measure(commits: usize) -> anyhow::Result<Vec<Figure>> {
     let database = test_kit::postgres::database().await;
     let lifecycle = Lifecycle::default();
     let writer = replica(database.url(), &lifecycle).await?;
-    let reader = replica(database.url(), &lifecycle).await?;
     let api = Api::connect(ApiSettings {
         servers: vec![writer],
         ..ApiSettings::default()
     })?;
     put(&api, 0).await?;
+    // Started after the first commit, so that it has a document to begin with.
+    let reader = replica(database.url(), &lifecycle).await?;
     let chameleon = Chameleon::builder("bench", "prod")
         .servers([reader])
         .connect()
