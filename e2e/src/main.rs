@@ -12,6 +12,7 @@ mod seed;
 mod stack;
 mod story;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -56,6 +57,15 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Where everything that is written goes.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    target
+        .unwrap_or_else(|| here.with_file_name("target"))
+        .join("e2e")
+}
+
 /// Docker, as `DOCKER_HOST` or the usual socket reaches it.
 async fn docker() -> anyhow::Result<Docker> {
     let reached = async {
@@ -71,10 +81,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let lifecycle = Lifecycle::default();
     lifecycle.signals()?;
     let interrupted = lifecycle.soft();
-    let run = Run::new(docker().await?, cli.without);
+    let folder = folder();
+    let run = Run::new(docker().await?, &folder, cli.without)?;
     let plan = Plan {
         scenarios: Scenario::chosen(&cli.only, cli.without),
         keep: cli.keep,
+        folder,
     };
     let ended = tokio::select! {
         ended = play::all(&plan, &run) => Some(ended),

@@ -18,6 +18,8 @@ use crate::story::Story;
 pub(crate) struct Plan {
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) keep: bool,
+    /// Where the evidence of failures goes, a folder for each scenario.
+    pub(crate) folder: PathBuf,
 }
 
 /// What came of it.
@@ -51,7 +53,7 @@ pub(crate) async fn all(plan: &Plan, run: &Run) -> anyhow::Result<Outcome> {
         let name = scenario.to_possible_value().expect("no scenario is hidden");
         let name = name.get_name();
         println!("\n{}/{count} {name}", at + 1);
-        let story = Story::begin(evidence(name))?;
+        let story = Story::begin(plan.folder.join(name))?;
         let is_new = shared.is_none();
         let mut stack = match shared.take() {
             Some(stack) => stack,
@@ -115,14 +117,6 @@ async fn one(
     story.tell(tally.to_string());
     played?;
     tally.none_failed()
-}
-
-/// The folder of what is kept of a failed scenario.
-fn evidence(scenario: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let target = target.unwrap_or_else(|| here.with_file_name("target"));
-    target.join("e2e").join(scenario)
 }
 
 /// A panic, such as of a wait that was in vain, is the end of one scenario only.

@@ -1,5 +1,8 @@
 //! What tells one run from another: its names and its secrets.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -22,28 +25,40 @@ struct Inner {
     id: String,
     network: String,
     token: String,
-    webhook_secret: String,
     password: String,
+    folder: PathBuf,
     without: Option<Cure>,
 }
+
+/// The files of [`Run::secrets`].
+pub(crate) const TOKEN_FILE: &str = "token";
+pub(crate) const WEBHOOK_FILE: &str = "webhook";
 
 impl Run {
     /// The label of every container that we start; its value is the run's id.
     pub(crate) const LABEL: &str = "io.chameleon.e2e";
 
-    pub(crate) fn new(docker: Docker, without: Option<Cure>) -> Self {
+    /// A run whose secrets are files below `folder`; [`sweep`](Self::sweep) removes them.
+    pub(crate) fn new(
+        docker: Docker,
+        folder: &Path,
+        without: Option<Cure>,
+    ) -> anyhow::Result<Self> {
         let mut id = Uuid::new_v4().simple().to_string();
         id.truncate(8);
         let secret = || Uuid::new_v4().simple().to_string();
-        Self(Arc::new(Inner {
+        let run = Self(Arc::new(Inner {
             docker,
             network: format!("chameleon-e2e-{id}"),
+            folder: folder.join(format!("run-{id}")),
             id,
             token: secret(),
-            webhook_secret: secret(),
             password: secret(),
             without,
-        }))
+        }));
+        run.write_secrets(&secret())
+            .with_context(|| format!("write into `{}`", run.0.folder.display()))?;
+        Ok(run)
     }
 
     pub(crate) fn docker(&self) -> &Docker {
@@ -69,8 +84,9 @@ impl Run {
         &self.0.token
     }
 
-    pub(crate) fn webhook_secret(&self) -> &str {
-        &self.0.webhook_secret
+    /// The folder of secrets that containers share.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.0.folder.join("secrets")
     }
 
     /// The database's password.
@@ -92,13 +108,30 @@ impl Run {
         self.remove_all().await.with_context(by_hand)
     }
 
-    /// The command that removes this run's containers and network.
+    /// The command that removes this run's containers, network and files.
     pub(crate) fn removal(&self) -> String {
         let filter = format!("label={}={}", Self::LABEL, self.id());
-        let network = self.network();
         format!(
-            "docker rm --force --volumes $(docker ps --all --quiet --filter {filter}) && docker network rm {network}"
+            "docker rm --force --volumes $(docker ps --all --quiet --filter {filter}); \
+             docker network rm {}; rm -r {}",
+            self.network(),
+            self.0.folder.display()
         )
+    }
+
+    /// Nobody else on this machine gets into the outer folder. The inner one is what the containers
+    /// see, where their user is another one.
+    fn write_secrets(&self, webhook: &str) -> std::io::Result<()> {
+        let secrets = self.secrets();
+        std::fs::create_dir_all(&secrets)?;
+        std::fs::set_permissions(&self.0.folder, Permissions::from_mode(0o700))?;
+        std::fs::set_permissions(&secrets, Permissions::from_mode(0o755))?;
+        for (file, text) in [(TOKEN_FILE, self.token()), (WEBHOOK_FILE, webhook)] {
+            let path = secrets.join(file);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 
     async fn remove_all(&self) -> anyhow::Result<()> {
@@ -130,6 +163,9 @@ impl Run {
         {
             self.docker().remove_network(self.network()).await?;
         }
-        Ok(())
+        match std::fs::remove_dir_all(&self.0.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }

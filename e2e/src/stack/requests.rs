@@ -1,11 +1,11 @@
 //! What each container is made of.
 
-use testcontainers::core::{IntoContainerPort as _, Mount};
+use testcontainers::core::{AccessMode, IntoContainerPort as _, Mount};
 use testcontainers::{ContainerRequest, GenericImage, ImageExt as _};
 
 use super::role::{CONFIG_GRPC, GIT_HTTP, GIT_SYNC, NAVER, Role, TMAP};
 use crate::cure::Cure;
-use crate::run::Run;
+use crate::run::{Run, TOKEN_FILE, WEBHOOK_FILE};
 
 /// The git source's name.
 pub(crate) const SOURCE: &str = "config";
@@ -17,8 +17,7 @@ pub(super) const REPOSITORY: &str = "/config.git";
 const NOBODY: u16 = 9;
 
 /// Where the secrets are in each container.
-const TOKEN: &str = "/run/secrets/token";
-const WEBHOOK_SECRET: &str = "/run/secrets/webhook";
+const SECRETS: &str = "/run/secrets";
 
 type Request = ContainerRequest<GenericImage>;
 
@@ -59,9 +58,12 @@ fn config_server(run: &Run, request: Request) -> Request {
         "postgres://chameleon:{}@{database}:5432/chameleon?sslmode=disable",
         run.password()
     );
-    with_token(run, sealed(request))
+    with_secrets(run, sealed(request))
         .with_env_var("CHAMELEON_STORE", store)
-        .with_env_var("CHAMELEON_BOOTSTRAP_TOKEN_FILE", TOKEN)
+        .with_env_var(
+            "CHAMELEON_BOOTSTRAP_TOKEN_FILE",
+            format!("{SECRETS}/{TOKEN_FILE}"),
+        )
 }
 
 fn git_server(run: &Run, request: Request) -> Request {
@@ -71,12 +73,12 @@ fn git_server(run: &Run, request: Request) -> Request {
     } else {
         GIT_SYNC
     };
-    with_webhook_secret(run, with_token(run, request))
+    with_secrets(run, request)
         .with_env_var(
             "WEBHOOK_URL",
             format!("http://{git_sync}:{port}/webhook/github/{SOURCE}"),
         )
-        .with_env_var("WEBHOOK_SECRET_FILE", WEBHOOK_SECRET)
+        .with_env_var("WEBHOOK_SECRET_FILE", format!("{SECRETS}/{WEBHOOK_FILE}"))
         .with_env_var("SOURCE", SOURCE)
         .with_env_var("CHAMELEON_SERVER", servers(run))
 }
@@ -84,10 +86,13 @@ fn git_server(run: &Run, request: Request) -> Request {
 fn git_sync(run: &Run, request: Request) -> Request {
     let git_server = run.host(Role::GitServer);
     let poll_interval = if run.lacks(Cure::Poll) { "1h" } else { "2s" };
-    with_webhook_secret(run, with_token(run, sealed(request)))
+    with_secrets(run, sealed(request))
         .with_env_var("CHAMELEON_SERVER", servers(run))
         .with_env_var("CHAMELEON_SOURCE", SOURCE)
-        .with_env_var("CHAMELEON_WEBHOOK_SECRET_FILE", WEBHOOK_SECRET)
+        .with_env_var(
+            "CHAMELEON_WEBHOOK_SECRET_FILE",
+            format!("{SECRETS}/{WEBHOOK_FILE}"),
+        )
         .with_env_var(
             "CHAMELEON_REPOSITORY",
             format!("http://{git_server}:{GIT_HTTP}{REPOSITORY}"),
@@ -97,7 +102,7 @@ fn git_sync(run: &Run, request: Request) -> Request {
 
 fn location(run: &Run, role: Role, request: Request) -> Request {
     let simulator = run.host(Role::Simulator);
-    with_token(run, sealed(request))
+    with_secrets(run, sealed(request))
         .with_env_var("CHAMELEON_SERVER", servers(run))
         .with_env_var("CHAMELEON_PROFILE", "prod")
         .with_env_var("CHAMELEON_INSTANCE_ID", role.name())
@@ -129,14 +134,10 @@ fn sealed(request: Request) -> Request {
         .with_security_opt("no-new-privileges")
 }
 
-/// The secrets lie in a volume, which can be written to from outside even if the container is sealed.
-fn with_token(run: &Run, request: Request) -> Request {
+fn with_secrets(run: &Run, request: Request) -> Request {
+    let secrets = run.secrets().display().to_string();
+    let mount = Mount::bind_mount(secrets, SECRETS).with_access_mode(AccessMode::ReadOnly);
     request
-        .with_mount(Mount::volume_mount("", "/run/secrets"))
-        .with_env_var("CHAMELEON_TOKEN_FILE", TOKEN)
-        .with_copy_to(TOKEN, run.token().as_bytes().to_vec())
-}
-
-fn with_webhook_secret(run: &Run, request: Request) -> Request {
-    request.with_copy_to(WEBHOOK_SECRET, run.webhook_secret().as_bytes().to_vec())
+        .with_mount(mount)
+        .with_env_var("CHAMELEON_TOKEN_FILE", format!("{SECRETS}/{TOKEN_FILE}"))
 }
