@@ -42,7 +42,7 @@ async fn calls_are_answered_as_consul_does() {
             r#"{{"LockIndex":0,"Key":"{key}","Flags":{flags},"Value":{value},"CreateIndex":{created},"ModifyIndex":{modified}}}"#
         )
     };
-    // In this order; revisions count up from 1.
+    // In this order; the revisions count up from 1, and an index is one more than its revision.
     let cases: Vec<Case> = vec![
         ("GET", "/v1/kv/a", "", 404, Some(1), String::new()),
         ("GET", "/v1/kv/?recurse", "", 404, Some(1), String::new()),
@@ -54,10 +54,10 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/a",
             "",
             200,
-            Some(1),
-            format!("[{}]", entry("a", r#""b25l""#, 0, 1, 1)),
+            Some(2),
+            format!("[{}]", entry("a", r#""b25l""#, 0, 2, 2)),
         ),
-        ("GET", "/v1/kv/a?raw", "", 200, Some(1), "one".into()),
+        ("GET", "/v1/kv/a?raw", "", 200, Some(2), "one".into()),
         (
             "PUT",
             "/v1/kv/a?flags=18446744073709551615",
@@ -71,8 +71,8 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/a",
             "",
             200,
-            Some(2),
-            format!("[{}]", entry("a", "null", u64::MAX, 1, 2)),
+            Some(3),
+            format!("[{}]", entry("a", "null", u64::MAX, 2, 3)),
         ),
         // Writing what is there already raises no index.
         (
@@ -83,11 +83,11 @@ async fn calls_are_answered_as_consul_does() {
             None,
             "true".into(),
         ),
-        ("GET", "/v1/kv/a?raw", "", 200, Some(2), String::new()),
+        ("GET", "/v1/kv/a?raw", "", 200, Some(3), String::new()),
         ("PUT", "/v1/kv/a?cas=0", "x", 200, None, "false".into()),
-        ("PUT", "/v1/kv/a?cas=1", "x", 200, None, "false".into()),
-        ("PUT", "/v1/kv/none?cas=1", "x", 200, None, "false".into()),
-        ("PUT", "/v1/kv/a?cas=2", "two", 200, None, "true".into()),
+        ("PUT", "/v1/kv/a?cas=2", "x", 200, None, "false".into()),
+        ("PUT", "/v1/kv/none?cas=2", "x", 200, None, "false".into()),
+        ("PUT", "/v1/kv/a?cas=3", "two", 200, None, "true".into()),
         (
             "PUT",
             "/v1/kv/base/foo?cas=0",
@@ -111,7 +111,7 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/base%2F?keys&separator=%2F",
             "",
             200,
-            Some(6),
+            Some(7),
             r#"["base/b c,d","base/base/","base/foo"]"#.into(),
         ),
         (
@@ -119,7 +119,7 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/base/?keys&recurse=false&seperator=/",
             "",
             200,
-            Some(6),
+            Some(7),
             r#"["base/b c,d","base/base/","base/foo"]"#.into(),
         ),
         (
@@ -127,7 +127,7 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/?keys=",
             "",
             200,
-            Some(6),
+            Some(7),
             r#"["a","base/b c,d","base/base/foo","base/foo"]"#.into(),
         ),
         (
@@ -135,16 +135,16 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/base/f?recurse=false",
             "",
             200,
-            Some(4),
-            format!("[{}]", entry("base/foo", r#""eA==""#, 0, 4, 4)),
+            Some(5),
+            format!("[{}]", entry("base/foo", r#""eA==""#, 0, 5, 5)),
         ),
         ("DELETE", "/v1/kv/none", "", 200, None, "true".into()),
-        ("DELETE", "/v1/kv/none?cas=3", "", 200, None, "true".into()),
+        ("DELETE", "/v1/kv/none?cas=4", "", 200, None, "true".into()),
         ("DELETE", "/v1/kv/a?cas=0", "", 200, None, "false".into()),
-        ("DELETE", "/v1/kv/a?cas=1", "", 200, None, "false".into()),
-        ("DELETE", "/v1/kv/a?cas=3", "", 200, None, "true".into()),
+        ("DELETE", "/v1/kv/a?cas=2", "", 200, None, "false".into()),
+        ("DELETE", "/v1/kv/a?cas=4", "", 200, None, "true".into()),
         // What was deleted has the index of its deletion, and a prefix keeps its highest.
-        ("GET", "/v1/kv/a", "", 404, Some(7), String::new()),
+        ("GET", "/v1/kv/a", "", 404, Some(8), String::new()),
         (
             "DELETE",
             "/v1/kv/base/?recurse",
@@ -158,7 +158,7 @@ async fn calls_are_answered_as_consul_does() {
             "/v1/kv/base?recurse",
             "",
             404,
-            Some(8),
+            Some(9),
             String::new(),
         ),
         ("GET", "/v1/kv/untouched", "", 404, Some(1), String::new()),
@@ -296,11 +296,11 @@ async fn a_long_poll_sees_a_deletion() {
 async fn a_long_poll_without_a_change_answers_the_same_again() {
     let server = Server::start().await;
     server.write("a", "x").await;
-    for path in ["/v1/kv/a?index=1&wait=20ms", "/v1/kv/a?index=900&wait=20ms"] {
+    for path in ["/v1/kv/a?index=2&wait=20ms", "/v1/kv/a?index=900&wait=20ms"] {
         let response = server.get(path).await;
         assert_eq!(
             (response.status().as_u16(), index(&response)),
-            (200, 1),
+            (200, 2),
             "{path}"
         );
     }
@@ -311,11 +311,11 @@ async fn a_long_poll_without_a_change_answers_the_same_again() {
     // An index that is overtaken already is answered at once, and so is none.
     server.write("a", "y").await;
     for path in [
-        "/v1/kv/a?index=1&wait=60s",
+        "/v1/kv/a?index=2&wait=60s",
         "/v1/kv/a?index=0&wait=60s",
         "/v1/kv/a?wait=60s",
     ] {
-        assert_eq!(index(&server.get(path).await), 2);
+        assert_eq!(index(&server.get(path).await), 3);
     }
 }
 
@@ -331,7 +331,24 @@ async fn the_first_change_of_an_empty_store_ends_a_poll() {
         server.write("first", "x").await;
     };
     let (response, ()) = tokio::join!(waiting, change);
-    assert_eq!((response.status().as_u16(), index(&response)), (200, 1));
+    assert_eq!((response.status().as_u16(), index(&response)), (200, 2));
+}
+
+#[tokio::test]
+async fn every_change_raises_the_index_the_first_of_a_store_too() {
+    let server = Server::start().await;
+    for path in ["/v1/kv/first", "/v1/kv/fir?recurse", "/v1/kv/?keys"] {
+        assert_eq!(index(&server.get(path).await), 1);
+    }
+    server.write("first", "x").await;
+    // Between two polls; Consul's clients take an answer of the same index for none.
+    for path in ["/v1/kv/first?", "/v1/kv/fir?recurse&", "/v1/kv/?keys&"] {
+        let poll = server.get(&format!("{path}index=1&wait=60s")).await;
+        assert_eq!((poll.status().as_u16(), index(&poll)), (200, 2), "{path}");
+    }
+    let gone = server.delete("/v1/kv/first?cas=2").await;
+    assert_eq!(gone.text().await.unwrap(), "true");
+    assert_eq!(index(&server.get("/v1/kv/first").await), 3);
 }
 
 #[tokio::test]

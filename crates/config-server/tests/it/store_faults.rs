@@ -231,7 +231,7 @@ async fn a_long_poll_notices_another_history() {
     for value in ["1", "2"] {
         server.write("a", value).await;
     }
-    let waiting = server.get("/v1/kv/a?index=2&wait=60s");
+    let waiting = server.get("/v1/kv/a?index=3&wait=60s");
     let exchange = async {
         eventually("the poll waits", async || {
             (server.status().await.watches == 1).then_some(())

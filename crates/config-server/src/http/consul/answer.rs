@@ -35,8 +35,8 @@ impl<'a> From<&'a Arc<Entry>> for EntryAnswer<'a> {
             flags: entry.flags,
             value: (!entry.value.is_empty()).then(|| STANDARD.encode(&entry.value)),
             session: entry.session.map(|session| session.to_string()),
-            create_index: entry.create_revision.0,
-            modify_index: entry.modify_revision.0,
+            create_index: index_of(entry.create_revision),
+            modify_index: index_of(entry.modify_revision),
         }
     }
 }
@@ -79,14 +79,38 @@ pub(super) fn with_read_headers(mut response: Response, face: &Face, index: Revi
     let mut add = |name: &'static str, value: HeaderValue| {
         headers.insert(HeaderName::from_static(name), value);
     };
-    add("x-consul-index", HeaderValue::from(shown(index)));
+    add("x-consul-index", HeaderValue::from(index_of(index)));
     add("x-consul-knownleader", HeaderValue::from_static(known));
     let contact = u64::try_from(contact).unwrap_or(u64::MAX);
     add("x-consul-lastcontact", HeaderValue::from(contact));
     response
 }
 
-/// An index of 0 counts as a server's fault with clients, so that an untouched key has 1.
-pub(super) fn shown(index: Revision) -> u64 {
-    index.0.max(1)
+/// The number that stands for a revision in this dialect: one more.
+///
+/// What nobody has touched needs an index too, and 0 counts as a server's fault with clients. Were
+/// it 1 and the first revision's as well, clients would take the first change for none.
+pub(super) fn index_of(revision: Revision) -> u64 {
+    revision.0.saturating_add(1)
+}
+
+/// The revision that an index stands for; 0, which is none's, for 0.
+pub(super) fn revision_of(index: u64) -> Revision {
+    Revision(index.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_never_zero_and_names_one_revision() {
+        for number in [0, 1, 2, 1_000_000] {
+            let revision = Revision(number);
+            assert!(index_of(revision) > number);
+            assert_eq!(revision_of(index_of(revision)), revision);
+        }
+        // No entry was ever changed at revision 0, so that a write on it is refused.
+        assert_eq!(revision_of(0), Revision::ZERO);
+    }
 }

@@ -3,10 +3,10 @@
 use axum::http::request::Parts;
 use axum::response::Response;
 use chameleon_model::{
-    Key, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Revision, Transaction,
+    Key, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Transaction,
 };
 
-use super::answer::json;
+use super::answer::{json, revision_of};
 use super::error::Refused;
 use super::query::Query;
 use super::{Face, admit, key_of, via};
@@ -47,7 +47,7 @@ fn transaction(key: &str, query: &Query) -> Result<Transaction, Refused> {
             let index = query.number("cas")?;
             preconditions.push(Precondition::AtRevision {
                 key: key.clone(),
-                revision: Revision(
+                revision: revision_of(
                     index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?,
                 ),
             });

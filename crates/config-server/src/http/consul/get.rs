@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use chameleon_model::{Key, Prefix, Revision, Snapshot};
 
-use super::answer::{EntryAnswer, json, not_found, raw, shown, with_read_headers};
+use super::answer::{EntryAnswer, index_of, json, not_found, raw, with_read_headers};
 use super::duration::jittered;
 use super::error::Refused;
 use super::query::{Query, Wait};
@@ -74,15 +74,11 @@ impl Target {
         let watcher = face.app.replica.hub().watch(self.selection())?;
         let limit = tokio::time::sleep(jittered(wait.limit));
         tokio::pin!(limit);
-        let first = face.app.replica.snapshot();
-        let epoch = first.stamp().epoch;
-        // What nobody has touched is shown with index 1; its first change may be revision 1.
-        let untouched = self.index(&first).0 == 0 && wait.index == shown(Revision::ZERO);
-        let overtaken = if untouched { 0 } else { wait.index };
+        let epoch = face.app.replica.snapshot().stamp().epoch;
         loop {
             let snapshot = face.app.replica.snapshot();
             let replaced = snapshot.stamp().epoch != epoch;
-            if replaced || self.index(&snapshot).0 > overtaken {
+            if replaced || index_of(self.index(&snapshot)) > wait.index {
                 return Ok(snapshot);
             }
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Consul's KV API, so that its clients work unmodified.
 //!
 //! Parameters count by presence, errors are plain text, and the index of an answer is that of the
-//! asked key or prefix. What of Consul is not served answers 404 and says so.
+//! asked key or prefix: its revision and one more. What of Consul is not served answers 404 and says so.
 
 mod answer;
 mod delete;

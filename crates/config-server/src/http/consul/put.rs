@@ -7,13 +7,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use chameleon_model::{
-    Key, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Refusal, Revision, SessionId,
-    Transaction,
+    Key, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Refusal, SessionId, Transaction,
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use uuid::Uuid;
 
-use super::answer::json;
+use super::answer::{json, revision_of};
 use super::error::Refused;
 use super::query::Query;
 use super::{Face, admit, key_of, via};
@@ -126,7 +125,7 @@ fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode, via: String) -> T
         Mode::CompareAndSet(0) => preconditions.push(Precondition::Absent { key: key.clone() }),
         Mode::CompareAndSet(index) => preconditions.push(Precondition::AtRevision {
             key: key.clone(),
-            revision: Revision(index),
+            revision: revision_of(index),
         }),
         Mode::Always | Mode::Acquire(_) | Mode::Release(_) => {}
     }
