@@ -45,7 +45,7 @@ pub enum ApiError {
         servers: Vec<String>,
         /// Why the last of them failed.
         #[source]
-        source: Box<Status>,
+        source: io::Error,
     },
     /// No server has answered in time.
     #[error("no answer from {} within {limit:?}", list(.servers))]
@@ -150,12 +150,25 @@ impl Failure {
     /// The caller's view of it.
     pub(super) fn into_error(self, servers: Vec<String>, limit: Duration) -> ApiError {
         match self {
-            Self::Lost(source) => ApiError::Unreachable { servers, source },
+            Self::Lost(status) => ApiError::Unreachable {
+                servers,
+                source: cause(&status),
+            },
             Self::Unavailable(message) => ApiError::Unavailable(message),
             Self::TimedOut => ApiError::TimedOut { servers, limit },
             Self::Final(error) => error,
         }
     }
+}
+
+/// The innermost cause, which is the system's word; the ones around it repeat it.
+fn cause(status: &Status) -> io::Error {
+    let mut cause: &dyn std::error::Error = status;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = (cause.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
+    io::Error::new(kind, cause.to_string())
 }
 
 fn list(servers: &[String]) -> String {

@@ -48,7 +48,12 @@ async fn errors_say_what_the_caller_can_do() {
         error.to_string(),
         format!("no server answers at `{nobody}`")
     );
-    assert!(std::error::Error::source(&error).is_some());
+    let cause = std::error::Error::source(&error).unwrap();
+    let expected = std::io::Error::from_raw_os_error(111);
+    if cfg!(target_os = "linux") {
+        assert_eq!(cause.to_string(), expected.to_string());
+    }
+    assert!(cause.source().is_none(), "the cause is told once");
 
     let server = Fake::start().await;
     server.refuse(true);
