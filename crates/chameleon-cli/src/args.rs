@@ -193,7 +193,7 @@ pub(crate) struct HistoryArgs {
     /// A key, or a prefix that ends in `/`; everything if left out.
     pub(crate) key: Option<String>,
     /// At most so many changes.
-    #[arg(long, short = 'n', default_value_t = 10)]
+    #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
     /// Only changes before this revision.
     #[arg(long)]

@@ -8,13 +8,14 @@ mod demo;
 mod dev;
 mod hook;
 mod screen;
+mod shell;
 pub mod stack;
 mod waterfall;
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use chameleon_client::{Api, ApiSettings, Token};
+use anyhow::{Context as _, anyhow};
+use chameleon_client::{Api, ApiError, ApiSettings, Token};
 use clap::Parser as _;
 use service_kit::telemetry::{self, TelemetrySettings};
 
@@ -27,7 +28,17 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
-        Err(error) => service_kit::main_exit(Err(error)),
+        Err(error) => service_kit::main_exit(Err(advised(error))),
+    }
+}
+
+/// Says what to do where the library that failed can't know it.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(ApiError::Unreachable { .. }) => {
+            anyhow!("{error:#}; start one by `chameleon dev`, or name another by `--server`")
+        }
+        _ => error,
     }
 }
 
@@ -70,7 +81,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
         }
         Command::Status => commands::status::run(&api(global)?, screen).await?,
         Command::Validate(args) => return commands::validate::run(&args, screen),
-        Command::Completion { shell } => commands::completion(shell),
+        Command::Completion { shell } => commands::completion(shell)?,
         Command::PushHook(args) => hook::run(&args, &api(global)?).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use crate::args::{Color, Output};
 
+/// How long a person waits without asking whether anything happens.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Prints answers as tables and sentences, or as JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
@@ -35,13 +38,14 @@ pub(crate) enum Tone {
 }
 
 impl Screen {
-    /// Colours are used on a terminal, unless `NO_COLOR` is set or the flag says otherwise.
+    /// Colours are used on a terminal, unless `NO_COLOR` is set to anything or the flag says otherwise.
     pub(crate) fn new(output: Output, color: Color) -> Self {
         let wanted = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
         Self {
@@ -56,14 +60,14 @@ impl Screen {
             Output::Table => answer.text(self),
             Output::Json => serde_json::to_string(answer).context("write the answer as JSON")?,
         };
-        print(&text)
+        print(format!("{text}\n").as_bytes())
     }
 
     /// Prints a line for people only.
     pub(crate) fn say(self, line: impl Display) {
         if self.output == Output::Table {
             // Nobody reads any more: the next answer ends the command.
-            let _ = print(&line.to_string());
+            let _ = print(format!("{line}\n").as_bytes());
         }
     }
 
@@ -96,7 +100,19 @@ impl Screen {
         table
     }
 
-    /// A sign of life on a terminal for what takes longer than a second.
+    /// Waits for `answer`, with a sign of life on a terminal if it takes longer than a second.
+    pub(crate) async fn waiting<T>(self, what: &str, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, answer.as_mut()).await {
+            return answer;
+        }
+        let progress = self.progress(what);
+        let answer = answer.await;
+        progress.finish_and_clear();
+        answer
+    }
+
+    /// A sign of life on a terminal.
     pub(crate) fn progress(self, what: &str) -> ProgressBar {
         if self.is_json() || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
@@ -118,9 +134,10 @@ pub(crate) fn trimmed(table: &Table) -> String {
     lines.join("\n")
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+/// Writes to standard output; a reader that has gone away ends the command quietly.
+pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(ReaderGone))
         }

@@ -84,7 +84,8 @@ pub(crate) async fn run(
     profile: Option<&str>,
     screen: Screen,
 ) -> anyhow::Result<()> {
-    let fleet = api.fleet(service, profile).await?;
+    let fleet = api.fleet(service, profile);
+    let fleet = screen.waiting("asking for the fleet", fleet).await?;
     let mut instances: Vec<_> = fleet.instances.into_iter().map(Row::from).collect();
     instances.sort_by(|a, b| (&a.service, &a.instance).cmp(&(&b.service, &b.instance)));
     screen.show(&Fleet {

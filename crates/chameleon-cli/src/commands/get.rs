@@ -1,14 +1,12 @@
 //! `chameleon get`: the value of a key.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use chameleon_client::{Api, Selection};
 use chameleon_model::{Key, Revision};
 use serde::Serialize;
 
-use crate::screen::Screen;
+use crate::screen::{self, Screen};
 
 #[derive(Serialize)]
 struct Got<'a> {
@@ -31,12 +29,12 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let key = Key::new(key)?;
     let selection = Selection::key(key.clone());
-    let state = api.read(&selection, revision.map(Revision)).await?;
+    let state = api.read(&selection, revision.map(Revision));
+    let state = screen.waiting("reading the key", state).await?;
     let Some(entry) = state.entries.first() else {
         let revision = state.stamp.revision;
         bail!("key `{key}` does not exist at revision {revision}; `chameleon ls` lists what does");
     };
-    let mut out = std::io::stdout().lock();
     if screen.is_json() {
         let got = Got {
             key: entry.key.as_str(),
@@ -47,10 +45,8 @@ pub(crate) async fn run(
             modify_revision: entry.modify_revision.0,
             owner: entry.owner.as_ref().map(|owner| &*owner.0),
         };
-        writeln!(out, "{}", serde_json::to_string(&got)?)
-    } else {
-        out.write_all(&entry.value)
+        let text = serde_json::to_string(&got).context("write the answer as JSON")?;
+        return screen::print(format!("{text}\n").as_bytes());
     }
-    .and_then(|()| out.flush())
-    .context("write to standard output")
+    screen::print(&entry.value)
 }

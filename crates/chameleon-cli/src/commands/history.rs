@@ -4,7 +4,7 @@ use chameleon_client::{Api, CommitRecord, HistoryQuery};
 use chameleon_model::Revision;
 use serde::Serialize;
 
-use super::{Target, short, time_text};
+use super::{Moment, Target, short};
 use crate::args::HistoryArgs;
 use crate::screen::{Answer, Screen, Tone, trimmed};
 use crate::waterfall::{Waterfall, duration_text};
@@ -20,7 +20,7 @@ struct History {
 struct Item {
     revision: u64,
     epoch: u64,
-    at: String,
+    at: Moment,
     author: String,
     message: String,
     via: String,
@@ -42,7 +42,7 @@ impl From<CommitRecord> for Item {
         Self {
             revision: record.stamp.revision.0,
             epoch: record.stamp.epoch.0,
-            at: time_text(record.at),
+            at: record.at.into(),
             puts: keys(false),
             deletes: keys(true),
             total_ms: waterfall.total().map(|total| total.as_secs_f64() * 1000.0),
@@ -78,8 +78,10 @@ impl Item {
         let head = format!("revision {}  {}  {}", self.revision, self.at, self.author);
         let commit = self.commit.as_deref().map(short).unwrap_or_default();
         let mut lines = vec![
-            screen.paint(Tone::Strong, head),
-            format!("  {} {commit}", self.subject()),
+            screen.paint(Tone::Strong, head.trim_end()),
+            format!("  {} {commit}", self.subject())
+                .trim_end()
+                .to_owned(),
             String::new(),
         ];
         lines.extend(self.waterfall.lines(screen));
@@ -111,7 +113,7 @@ impl Answer for History {
         for item in &self.commits {
             table.add_row([
                 item.revision.to_string(),
-                item.at.clone(),
+                item.at.to_string(),
                 item.author.clone(),
                 item.commit
                     .as_deref()
@@ -138,7 +140,9 @@ pub(crate) async fn run(api: &Api, args: &HistoryArgs, screen: Screen) -> anyhow
         Target::Key(key) => query.key = Some(key),
         Target::Prefix(prefix) => query.prefix = Some(prefix),
     }
-    let commits = api.history(query).await?;
+    let commits = screen
+        .waiting("asking for the history", api.history(query))
+        .await?;
     screen.show(&History {
         commits: commits.into_iter().map(Item::from).collect(),
         draw: args.waterfall,

@@ -54,7 +54,8 @@ impl Answer for Listing {
 /// Lists the keys under `prefix`.
 pub(crate) async fn run(api: &Api, prefix: &str, screen: Screen) -> anyhow::Result<()> {
     let selection = Selection::prefix(Prefix::new(prefix));
-    let state = api.read(&selection, None).await?;
+    let state = api.read(&selection, None);
+    let state = screen.waiting("reading the keys", state).await?;
     screen.show(&Listing {
         revision: state.stamp.revision.0,
         keys: state.entries.into_iter().map(Row::from).collect(),

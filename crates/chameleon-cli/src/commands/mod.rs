@@ -9,11 +9,15 @@ pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod watch;
 
+use std::fmt;
+
 use chameleon_model::{Key, Prefix, Timestamp};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
+use serde::{Serialize, Serializer};
 
 use crate::args::Cli;
+use crate::screen;
 
 /// A key, or all keys under a prefix; what ends in `/` or is empty is a prefix.
 enum Target {
@@ -32,18 +36,35 @@ impl Target {
 }
 
 /// Prints the completion script of `shell`.
-pub(crate) fn completion(shell: Shell) {
-    let mut command = Cli::command();
-    clap_complete::generate(shell, &mut command, "chameleon", &mut std::io::stdout());
+pub(crate) fn completion(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    // Not to standard output at once: that panics where its reader has gone away.
+    clap_complete::generate(shell, &mut Cli::command(), "chameleon", &mut script);
+    screen::print(&script)
 }
 
-/// The moment in local time, to the second.
-fn time_text(at: Timestamp) -> String {
-    chrono::DateTime::from_timestamp_micros(at.0)
-        .map(|time| time.with_timezone(&chrono::Local))
-        .map_or_else(String::new, |time| {
-            time.format("%Y-%m-%d %H:%M:%S").to_string()
-        })
+/// A moment: for people in local time, to the second; for programs as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy)]
+struct Moment(chrono::DateTime<chrono::Utc>);
+
+impl From<Timestamp> for Moment {
+    fn from(at: Timestamp) -> Self {
+        Self(chrono::DateTime::from_timestamp_micros(at.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let local = self.0.with_timezone(&chrono::Local);
+        local.format("%Y-%m-%d %H:%M:%S").fmt(f)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        serializer.serialize_str(&text)
+    }
 }
 
 /// The first characters of a commit id, as git prints them.

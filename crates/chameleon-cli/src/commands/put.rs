@@ -64,7 +64,10 @@ pub(crate) async fn run(api: &Api, args: PutArgs, screen: Screen) -> anyhow::Res
     };
     let key = key.to_string();
     let at = |stamp: Stamp| stamp.revision.0;
-    let (written, code) = match api.commit(transaction).await? {
+    let (written, code) = match screen
+        .waiting("writing the key", api.commit(transaction))
+        .await?
+    {
         CommitOutcome::Committed(stamp) => {
             let revision = at(stamp);
             (Written::Committed { key, revision }, ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use chameleon_client::{Api, Source};
 use serde::Serialize;
 
-use super::{short, time_text};
+use super::{Moment, short};
 use crate::screen::{Answer, Screen, Tone, trimmed};
 use crate::waterfall::duration_text;
 
@@ -28,7 +28,7 @@ struct SourceRow {
     name: String,
     applied: Option<String>,
     revision: Option<u64>,
-    at: Option<String>,
+    at: Option<Moment>,
     /// The newest commit, if it was rejected.
     rejected: Option<String>,
     faults: Vec<String>,
@@ -41,7 +41,7 @@ impl From<Source> for SourceRow {
             name: source.name.to_string(),
             applied: source.commit.map(|commit| commit.to_string()),
             revision: source.stamp.map(|stamp| stamp.revision.0),
-            at: source.at.map(time_text),
+            at: source.at.map(Moment::from),
             rejected: rejected.as_ref().map(|report| report.commit.to_string()),
             faults: rejected.map(|report| report.faults).unwrap_or_default(),
         }
@@ -89,12 +89,13 @@ impl Answer for Status {
                     source.name.clone(),
                     source.applied.as_deref().map_or("none", short).to_owned(),
                     source.revision.map(|n| n.to_string()).unwrap_or_default(),
-                    source.at.clone().unwrap_or_default(),
-                    match &source.rejected {
-                        Some(commit) => {
+                    source.at.map(|at| at.to_string()).unwrap_or_default(),
+                    match (&source.rejected, &source.applied) {
+                        (Some(commit), _) => {
                             screen.paint(Tone::Bad, format!("{} rejected", short(commit)))
                         }
-                        None => screen.paint(Tone::Good, "applied"),
+                        (None, Some(_)) => screen.paint(Tone::Good, "applied"),
+                        (None, None) => "not applied yet".to_owned(),
                     },
                 ]);
             }
@@ -109,8 +110,8 @@ impl Answer for Status {
 
 /// Asks the server that answers first.
 pub(crate) async fn run(api: &Api, screen: Screen) -> anyhow::Result<()> {
-    let (status, sources, fleet) =
-        tokio::try_join!(api.status(), api.sources(), api.fleet(None, None))?;
+    let answers = async { tokio::try_join!(api.status(), api.sources(), api.fleet(None, None)) };
+    let (status, sources, fleet) = screen.waiting("asking for the status", answers).await?;
     let count = |wanted: fn(&chameleon_client::Instance) -> bool| {
         fleet.instances.iter().filter(|i| wanted(i)).count()
     };

@@ -1,6 +1,7 @@
 //! The `chameleon` command and the platform that it runs.
 
 mod bad_input;
+mod commands;
 mod demo;
 mod dev;
 mod reference_job;
