@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::args::DevArgs;
 use crate::screen::{Answer, Screen, Tone};
+use crate::shell::word;
 use crate::stack::{Ports, Settings, Stack};
 
 #[derive(Serialize)]
@@ -48,10 +49,11 @@ pub(crate) async fn run(args: &DevArgs, screen: Screen) -> anyhow::Result<()> {
         .run_until_cancelled(Stack::start(settings, &lifecycle))
         .await;
     progress.finish_and_clear();
-    match stack {
+    let stack = match stack {
         Some(Ok(stack)) => {
             screen.show(&Running::of(&stack, &args.dir, started))?;
             soft.cancelled().await;
+            Some(stack)
         }
         Some(Err(error)) => {
             lifecycle.shut_down();
@@ -59,10 +61,12 @@ pub(crate) async fn run(args: &DevArgs, screen: Screen) -> anyhow::Result<()> {
             let _ = lifecycle.finished().await;
             return Err(error);
         }
-        None => {}
-    }
+        None => None,
+    };
     screen.say("\nstopping");
     lifecycle.finished().await?;
+    // Its folder is free for another only now.
+    drop(stack);
     screen.say("stopped; the next start carries on with the same data");
     Ok(())
 }
@@ -75,14 +79,15 @@ impl Running {
             at: format!("http://{address}"),
             what,
         };
-        let repository = shown(dir, "repo");
+        let repository = dir.join("repo").display().to_string();
+        let clone = word(&repository);
         let chameleon = program();
         let server = if at.grpc.port() == 8502 {
             String::new()
         } else {
             format!(" --server {}", at.grpc_url())
         };
-        let file = format!("{repository}/config/location-prod.yml");
+        let file = word(&format!("{repository}/config/location-prod.yml"));
         let tries = vec![
             Try {
                 what: "Search for an address; the header says which vendor answered",
@@ -95,7 +100,7 @@ impl Running {
                 what: "Move all traffic to the other vendor: edit, commit, push",
                 command: format!(
                     "perl -pi -e 's/^([ab]MapPercentage:) (\\d+)/\"$1 \" . (100 - $2)/e' {file} && \
-                     git -C {repository} commit -qam 'Move the traffic' && git -C {repository} push -q"
+                     git -C {clone} commit -qam 'Move the traffic' && git -C {clone} push -q"
                 ),
             },
             Try {
@@ -152,16 +157,6 @@ impl Answer for Running {
     }
 }
 
-/// `name` under `dir` as a person would type it.
-fn shown(dir: &Path, name: &str) -> String {
-    let text = dir.join(name).display().to_string();
-    if text.contains(|c: char| c.is_whitespace() || "'\"$\\&;()".contains(c)) {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    } else {
-        text
-    }
-}
-
 /// This program as a person would type it: relative to the current folder where it lies below.
 fn program() -> String {
     let Ok(path) = std::env::current_exe() else {
@@ -169,5 +164,9 @@ fn program() -> String {
     };
     let here = std::env::current_dir().ok();
     let short = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
-    short.unwrap_or(path).display().to_string()
+    match short {
+        // A shell looks for a name alone in the `PATH` only.
+        Some(name) if name.components().count() == 1 => word(&format!("./{}", name.display())),
+        short => word(&short.unwrap_or(path).display().to_string()),
+    }
 }

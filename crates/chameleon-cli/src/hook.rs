@@ -57,7 +57,7 @@ fn repository_name() -> String {
     name.trim_end_matches(".git").to_owned()
 }
 
-/// Sends the webhook. `None` if git-sync took the push up, else its words.
+/// Sends the webhook. `None` if git-sync took a commit up, else its words.
 async fn notify(args: &PushHookArgs, push: &Push) -> anyhow::Result<Option<String>> {
     let secret = secret_from(None, Some(&args.secret_file), "--secret")?;
     let secret = secret.context("`--secret-file` names no secret")?;
@@ -71,7 +71,13 @@ async fn notify(args: &PushHookArgs, push: &Push) -> anyhow::Result<Option<Strin
     let status = answer.status();
     let body = answer.text().await.unwrap_or_default();
     ensure!(status.is_success(), "{status}: {}", body.trim());
-    Ok((status != reqwest::StatusCode::ACCEPTED).then(|| body.trim().to_owned()))
+    let awaits_outcome = status == reqwest::StatusCode::ACCEPTED && !is_deletion(push);
+    Ok((!awaits_outcome).then(|| body.trim().to_owned()))
+}
+
+/// Says whether the push deleted its branch: git gives zeros for a commit that is not there.
+fn is_deletion(push: &Push) -> bool {
+    push.after.bytes().all(|byte| byte == b'0')
 }
 
 /// When git updated the ref: its file's time. A packed ref was updated just now at the latest.

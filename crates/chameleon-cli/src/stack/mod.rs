@@ -3,6 +3,7 @@
 //!
 //! All parts are the real ones over real sockets; only the processes' boundaries are missing.
 
+mod folder;
 mod ports;
 mod repository;
 
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use chameleon_client::{Api, ApiSettings};
 use map_simulator::{Fault, Simulator, Vendor};
 use service_kit::Lifecycle;
 use tokio::net::TcpListener;
 
+use folder::Folder;
 pub use ports::{Addresses, Ports};
 pub use repository::Repository;
 use repository::{BRANCH, FOLDER, Hook};
@@ -61,7 +63,10 @@ impl Settings {
 }
 
 /// A running stack; it ends with the lifecycle that it was started under.
+///
+/// Keep it until then: no other stack can use its folder as long as this value lives.
 pub struct Stack {
+    _folder: Folder,
     addresses: Addresses,
     api: Api,
     repository: Repository,
@@ -73,10 +78,11 @@ impl Stack {
     /// Starts all parts and returns when searches are answered.
     ///
     /// # Errors
-    /// One line: a port in use and by whom, a folder that can't be written, git missing, or a
-    /// repository whose newest commit is rejected before any was applied.
+    /// One line: a port or folder in use and by whom, a folder that can't be written, git missing,
+    /// or a repository whose newest commit is rejected before any was applied.
     pub async fn start(settings: Settings, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
-        let dir = make_dir(&settings.dir)?;
+        let folder = Folder::take(&settings.dir)?;
+        let dir = folder.path().to_owned();
         let (addresses, listeners) = ports::bind(settings.ports)?;
         let repository = Repository::open(&dir).await?;
         let secret_file = webhook_secret(&dir)?;
@@ -121,6 +127,7 @@ impl Stack {
             instances.push(instance);
         }
         Ok(Self {
+            _folder: folder,
             addresses,
             api,
             repository,
@@ -281,14 +288,6 @@ async fn start_location(
     location_service::start(settings, listeners, Arc::new(environment), lifecycle)
         .await
         .with_context(|| format!("start `{name}`"))
-}
-
-fn make_dir(dir: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(dir).map_err(|error| {
-        let dir = dir.display();
-        anyhow!("make the folder `{dir}`: {error}; choose another with `--dir`")
-    })?;
-    std::path::absolute(dir).with_context(|| format!("find the folder `{}`", dir.display()))
 }
 
 /// The file with the webhook's secret, made at the first start and readable by its owner only.

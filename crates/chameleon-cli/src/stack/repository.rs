@@ -4,9 +4,12 @@ use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
+
+use crate::shell::word;
 
 /// The branch that git-sync follows.
 pub(crate) const BRANCH: &str = "main";
@@ -29,6 +32,38 @@ const SAMPLE: [(&str, &str); 3] = [
         include_str!("../../sample/config/schemas/location.schema.yml"),
     ),
 ];
+
+/// What the remote is told of its own, because the user's configuration counts for it, too.
+const REMOTE_SETTINGS: &str = "
+[core]
+	hooksPath = hooks
+";
+
+/// What the clone is told of its own: whatever the user's configuration says, the edits of a
+/// newcomer can be committed and pushed. The paths are relative, so that the folder can be moved.
+const CLONE_SETTINGS: &str = "
+[user]
+	name = Chameleon dev
+	email = dev@chameleon.invalid
+[core]
+	hooksPath = .git/hooks
+	autocrlf = false
+[commit]
+	gpgSign = false
+[push]
+	default = current
+	gpgSign = false
+[protocol \"file\"]
+	allow = always
+[remote]
+	pushDefault = origin
+[remote \"origin\"]
+	url = ../remote.git
+	fetch = +refs/heads/*:refs/remotes/origin/*
+[branch \"main\"]
+	remote = origin
+	merge = refs/heads/main
+";
 
 /// A bare remote with a clone of it.
 #[derive(Debug, Clone)]
@@ -54,17 +89,15 @@ pub(crate) struct Hook<'a> {
 
 impl Repository {
     /// Opens the repository under `dir`, or makes it with the sample configuration, pushed.
+    ///
+    /// Makes what is missing only, so that a start that was cut short is made good by the next.
     pub(crate) async fn open(dir: &Path) -> anyhow::Result<Self> {
         let repository = Self {
             remote: dir.join("remote.git"),
             clone: dir.join("repo"),
         };
-        if !repository.clone.join(".git").exists() {
-            repository
-                .make()
-                .await
-                .with_context(|| format!("make the sample repository in `{}`", dir.display()))?;
-        }
+        (repository.complete().await)
+            .with_context(|| format!("make the sample repository in `{}`", dir.display()))?;
         Ok(repository)
     }
 
@@ -84,72 +117,97 @@ impl Repository {
             "#!/bin/sh\n\
              # Tells git-sync of the push and prints what became of it.\n\
              exec {} push-hook --url {} --secret-file {} --server {} --source {}\n",
-            quoted(&hook.program.to_string_lossy()),
-            quoted(&hook.url),
-            quoted(&hook.secret_file.to_string_lossy()),
-            quoted(&hook.server),
-            quoted(hook.source),
+            word(&hook.program.to_string_lossy()),
+            word(&hook.url),
+            word(&hook.secret_file.to_string_lossy()),
+            word(&hook.server),
+            word(hook.source),
         );
         let path = self.remote.join("hooks/post-receive");
-        std::fs::write(&path, script)
+        std::fs::create_dir_all(self.remote.join("hooks"))
+            .and_then(|()| std::fs::write(&path, script))
             .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o755)))
             .with_context(|| format!("write `{}`", path.display()))
     }
 
     /// Writes `text` as the repository's `file`, commits and pushes. Returns what the push printed.
     pub async fn push(&self, file: &str, text: &str, message: &str) -> anyhow::Result<String> {
-        let path = self.clone.join(file);
-        std::fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))?;
-        git(&self.clone, ["add", "--all"]).await?;
-        git(&self.clone, ["commit", "--quiet", "--message", message]).await?;
+        write(&self.clone.join(file), text)?;
+        commit(&self.clone, message).await?;
         git(&self.clone, ["push", "--quiet", "origin", BRANCH]).await
     }
 
-    async fn make(&self) -> anyhow::Result<()> {
-        for path in [&self.remote, &self.clone] {
-            std::fs::create_dir_all(path).with_context(|| format!("make `{}`", path.display()))?;
+    async fn complete(&self) -> anyhow::Result<()> {
+        if !self.remote.exists() {
+            init(&self.remote, REMOTE_SETTINGS, &["--bare"], async |_| Ok(())).await?;
         }
-        let initial = format!("--initial-branch={BRANCH}");
-        git(&self.remote, ["init", "--quiet", "--bare", &initial]).await?;
-        let hooks = std::path::absolute(self.remote.join("hooks"))?;
-        std::fs::create_dir_all(&hooks).with_context(|| format!("make `{}`", hooks.display()))?;
-        // A hooks path in the user's own configuration would win over the remote's.
-        set(&self.remote, "core.hooksPath", &hooks).await?;
-
-        git(&self.clone, ["init", "--quiet", &initial]).await?;
-        set(&self.clone, "user.name", "Chameleon dev").await?;
-        set(&self.clone, "user.email", "dev@chameleon.invalid").await?;
-        set(&self.clone, "commit.gpgSign", "false").await?;
-        set(&self.clone, "push.default", "current").await?;
-        set(&self.clone, "core.hooksPath", self.clone.join(".git/hooks")).await?;
-        let remote = std::path::absolute(&self.remote)?;
-        let add: [&OsStr; 4] = [
-            "remote".as_ref(),
-            "add".as_ref(),
-            "origin".as_ref(),
-            remote.as_os_str(),
-        ];
-        git(&self.clone, add).await?;
-        for (file, text) in SAMPLE {
-            let path = self.clone.join(file);
-            let folder = path.parent().expect("a sample file is in a folder");
-            std::fs::create_dir_all(folder)?;
-            std::fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))?;
+        let mut has_branch = git_command(&self.remote);
+        has_branch.args(["rev-parse", "--quiet", "--verify", "refs/heads/main"]);
+        let has_branch = output(&mut has_branch).await?.status.success();
+        if !self.clone.exists() {
+            init(&self.clone, CLONE_SETTINGS, &[], async |clone| {
+                if has_branch {
+                    git(clone, ["pull", "--quiet", "--ff-only", "origin", BRANCH]).await?;
+                    return Ok(());
+                }
+                for (file, text) in SAMPLE {
+                    write(&clone.join(file), text)?;
+                }
+                commit(clone, "Begin with all searches at vendor A").await
+            })
+            .await?;
         }
-        git(&self.clone, ["add", "--all"]).await?;
-        let message = "Begin with all searches at vendor A";
-        git(&self.clone, ["commit", "--quiet", "--message", message]).await?;
-        git(
-            &self.clone,
-            ["push", "--quiet", "--set-upstream", "origin", BRANCH],
-        )
-        .await?;
+        if !has_branch {
+            git(&self.clone, ["push", "--quiet", "origin", BRANCH]).await?;
+        }
         Ok(())
     }
 }
 
-async fn set(dir: &Path, name: &str, value: impl AsRef<OsStr>) -> anyhow::Result<()> {
-    git(dir, ["config".as_ref(), name.as_ref(), value.as_ref()]).await?;
+/// Makes a repository in the folder `at`, which is there only once `fill` is done with it.
+async fn init(
+    at: &Path,
+    settings: &str,
+    flags: &[&str],
+    fill: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    use std::io::Write as _;
+
+    let making = at.with_extension("new");
+    if making.exists() {
+        std::fs::remove_dir_all(&making)
+            .with_context(|| format!("remove `{}`", making.display()))?;
+    }
+    std::fs::create_dir_all(&making).with_context(|| format!("make `{}`", making.display()))?;
+    // Without a template, because the user's may hold hooks.
+    let mut init = vec!["init", "--quiet", "--template=", "--initial-branch", BRANCH];
+    init.extend(flags);
+    git(&making, init).await?;
+    let config = if making.join("HEAD").exists() {
+        making.join("config")
+    } else {
+        making.join(".git/config")
+    };
+    std::fs::File::options()
+        .append(true)
+        .open(&config)
+        .and_then(|mut file| file.write_all(settings.as_bytes()))
+        .with_context(|| format!("write `{}`", config.display()))?;
+    fill(&making).await?;
+    std::fs::rename(&making, at).with_context(|| format!("make `{}`", at.display()))
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().expect("a file is in a folder");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(path, text))
+        .with_context(|| format!("write `{}`", path.display()))
+}
+
+/// Commits everything in the work tree.
+async fn commit(clone: &Path, message: &str) -> anyhow::Result<()> {
+    git(clone, ["add", "--all"]).await?;
+    git(clone, ["commit", "--quiet", "--message", message]).await?;
     Ok(())
 }
 
@@ -158,12 +216,8 @@ async fn git<A: AsRef<OsStr>>(
     dir: &Path,
     args: impl IntoIterator<Item = A>,
 ) -> anyhow::Result<String> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(dir).args(args).kill_on_drop(true);
-    // Set while a hook runs, and then wrong for other repositories.
-    command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
-    let output =
-        (command.output().await).context("run `git`: install it, or put its folder on the PATH")?;
+    let mut command = git_command(dir);
+    let output = output(command.args(args)).await?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).trim().to_owned();
     if !output.status.success() {
@@ -172,25 +226,31 @@ async fn git<A: AsRef<OsStr>>(
     Ok(text)
 }
 
-/// `text` as one word of a shell command.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+/// Git in `dir`, untouched by the user's configuration and by a hook that this process may run in.
+fn git_command(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GIT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .kill_on_drop(true);
+    // Ctrl-C is for this process, which ends git when it is done with it.
+    command.process_group(0);
+    command
+}
+
+async fn output(command: &mut Command) -> anyhow::Result<Output> {
+    (command.output().await).context("run `git`: install it, or put its folder on the PATH")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_survive_the_shell() {
-        for text in ["plain", "two words", "it's", "$HOME `x` \"y\""] {
-            let output = std::process::Command::new("sh")
-                .args(["-c", &format!("printf %s {}", quoted(text))])
-                .output()
-                .unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
-        }
-    }
 
     #[tokio::test]
     async fn a_new_repository_is_pushed_and_opens_again() {
@@ -203,5 +263,56 @@ mod tests {
         let again = Repository::open(dir.path()).await.unwrap();
         let pushed = git(again.remote(), ["show", &format!("{BRANCH}:{file}")]).await;
         assert_eq!(pushed.unwrap(), changed.trim());
+    }
+
+    async fn pushed(repository: &Repository) -> Vec<String> {
+        let messages = git(repository.remote(), ["log", "--format=%s", BRANCH]).await;
+        messages.unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn a_start_that_was_cut_short_is_made_good() {
+        type Cut = fn(&Path);
+        let cuts: [(&str, Cut); 5] = [
+            ("nothing is there yet", |dir| {
+                std::fs::remove_dir_all(dir.join("remote.git")).unwrap();
+                std::fs::remove_dir_all(dir.join("repo")).unwrap();
+            }),
+            ("the clone is half made", |dir| {
+                std::fs::rename(dir.join("repo"), dir.join("repo.new")).unwrap();
+                std::fs::remove_file(dir.join("repo.new/.git/HEAD")).unwrap();
+            }),
+            ("nothing was pushed", |dir| {
+                std::fs::remove_file(dir.join("remote.git/refs/heads/main")).unwrap();
+            }),
+            ("the clone was deleted", |dir| {
+                std::fs::remove_dir_all(dir.join("repo")).unwrap();
+            }),
+            ("the remote was deleted", |dir| {
+                std::fs::remove_dir_all(dir.join("remote.git")).unwrap();
+            }),
+        ];
+        for (name, cut) in cuts {
+            let dir = tempfile::tempdir().unwrap();
+            Repository::open(dir.path()).await.unwrap();
+            cut(dir.path());
+            let again = Repository::open(dir.path()).await;
+            let again = again.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert_eq!(pushed(&again).await.len(), 1, "{name}");
+            again.push("config/x.yml", "a: 1\n", "More").await.unwrap();
+            assert_eq!(pushed(&again).await[0], "More", "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_folder_can_be_moved() {
+        let parent = tempfile::tempdir().unwrap();
+        let (here, there) = (parent.path().join("here"), parent.path().join("there"));
+        std::fs::create_dir(&here).unwrap();
+        Repository::open(&here).await.unwrap();
+        std::fs::rename(&here, &there).unwrap();
+        let moved = Repository::open(&there).await.unwrap();
+        moved.push("config/x.yml", "a: 1\n", "More").await.unwrap();
+        assert_eq!(pushed(&moved).await[0], "More");
     }
 }
