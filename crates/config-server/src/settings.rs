@@ -18,7 +18,8 @@ pub struct Settings {
     /// The token that every call on every face has to show. Without one, only loopback addresses
     /// may be listened on.
     pub token: Option<SecretString>,
-    /// Profiles by which documents are checked, beside those that the sources declare.
+    /// Profiles by which writes that come from no source are checked, beside those that the sources
+    /// declare.
     pub profiles: Vec<Profile>,
     /// What the store is, for people to read: `postgres` or `sqlite`.
     pub store_kind: &'static str,
@@ -191,7 +192,7 @@ pub struct Options {
     )]
     pub bootstrap_token_file: Option<PathBuf>,
 
-    /// Profiles by which documents are checked, beside those of the sources: `dev,beta,prod`
+    /// Profiles by which writes from outside of git are checked, beside the sources': `dev,beta,prod`
     #[arg(
         long,
         global = true,

@@ -39,7 +39,10 @@ impl Checker {
     ///
     /// A transaction that will be refused for another reason passes: the store says why.
     pub(crate) fn merged(&self, base: &Snapshot, transaction: &Transaction) -> Result<(), Error> {
-        let profiles = self.profiles(transaction.source.as_ref())?;
+        let profiles = match &transaction.source {
+            Some(update) => declared(update)?,
+            None => self.profiles(),
+        };
         let markers = (transaction.source.iter())
             .filter_map(|update| Some((update.name.clone(), update.expected.clone()?)))
             .collect();
@@ -83,7 +86,7 @@ impl Checker {
 
     /// Judges a value by itself, as far as its schema can be held against one layer.
     fn own(&self, base: &Snapshot, key: &Key, value: &[u8]) -> Result<(), Error> {
-        let profiles = self.profiles(None)?;
+        let profiles = self.profiles();
         let schema = schema_key(key.as_str(), &profiles)
             .and_then(|name| base.get(&name).map(|entry| (name, entry.value.clone())));
         let schema = schema
@@ -97,15 +100,11 @@ impl Checker {
         }
     }
 
-    fn profiles(&self, update: Option<&SourceUpdate>) -> Result<Profiles, Error> {
+    /// All profiles that are known, for a writer who declares none.
+    fn profiles(&self) -> Profiles {
         let mut all = self.configured.clone();
         all.extend(self.lock().values().flatten().cloned());
-        for name in update.into_iter().flat_map(|update| &update.profiles) {
-            let profile = Profile::new(name)
-                .map_err(|error| Error::Invalid(format!("source.profiles: {error}")))?;
-            all.push(profile);
-        }
-        Ok(all.into_iter().collect())
+        all.into_iter().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceName, Vec<Profile>>> {
@@ -121,6 +120,14 @@ impl Observer for Checker {
     }
 
     fn replaced(&self, _snapshot: &Snapshot) {}
+}
+
+/// A source's own profiles: another's would find services in places where they never run.
+fn declared(update: &SourceUpdate) -> Result<Profiles, Error> {
+    let profiles = update.profiles.iter().map(|name| {
+        Profile::new(name).map_err(|error| Error::Invalid(format!("source.profiles: {error}")))
+    });
+    profiles.collect()
 }
 
 /// The names that are profiles' names: what an older version has stored may hold others.

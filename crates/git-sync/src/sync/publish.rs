@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chameleon_model::document::Profile;
 use chameleon_model::{
     CommitId, GitOrigin, KeyError, Operation, Origin, SourceUpdate, Stage, StageTime, Transaction,
 };
@@ -59,7 +60,16 @@ pub(crate) fn transaction(
             Err(error) => Err((name.clone(), error)),
         })
         .collect::<Result<_, _>>()?;
-    let profiles = source.profiles.iter().map(ToString::to_string).collect();
+    // The server judges what it is sent: it has nothing of the profiles that the filter leaves out.
+    let kept = |profile: &&Profile| {
+        source
+            .only
+            .as_ref()
+            .is_none_or(|only| only.contains(*profile))
+    };
+    let profiles = (source.profiles.iter().filter(kept))
+        .map(ToString::to_string)
+        .collect();
     Ok(Transaction {
         request_id: None,
         preconditions: Vec::new(),

@@ -119,6 +119,41 @@ async fn a_filter_leaves_other_profiles_out_and_lets_their_faults_warn() {
 }
 
 #[tokio::test]
+async fn the_server_judges_a_source_by_its_own_profiles_as_far_as_they_are_applied() {
+    let world = World::new().await;
+    let schema = "required: [greeting]\nproperties: { greeting: { type: string } }\n";
+    let files = [
+        ("config/application-beta.yml", Some("greeting: hello\n")),
+        ("config/application-prod.yml", Some("greeting: welcome\n")),
+        ("config/location.yml", Some("x: 1\n")),
+        ("config/schemas/location.schema.yml", Some(schema)),
+        ("other/application-prod.yml", Some("greeting: welcome\n")),
+        ("other/location.yml", Some("x: 1\n")),
+        ("other/schemas/location.schema.yml", Some(schema)),
+    ];
+    world.repository.commit_all(&files, "Begin");
+    world.repository.push();
+    // On the server there is nothing of `prod` to judge.
+    let filtered = SourceSettings {
+        profiles: vec!["beta".to_owned(), "prod".to_owned()],
+        only: Some(vec!["beta".to_owned()]),
+        ..world.source()
+    };
+    let report = world.report(filtered).await;
+    assert_eq!(report.exit_code(), 0, "{report}");
+    // Another team has never heard of `beta`.
+    let other = SourceSettings {
+        name: "other".to_owned(),
+        folder: "other".to_owned(),
+        profiles: vec!["prod".to_owned()],
+        prefix: "teams/other/".to_owned(),
+        ..world.source()
+    };
+    let report = world.report(other).await;
+    assert_eq!(report.exit_code(), 0, "{report}");
+}
+
+#[tokio::test]
 async fn a_force_push_that_replaces_commits_is_applied() {
     let world = World::applied().await;
     world
