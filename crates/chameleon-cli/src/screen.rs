@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
@@ -90,13 +90,20 @@ impl Screen {
         text.style(style).to_string()
     }
 
-    /// A table with these column names.
+    /// A table with these column names; only the cells of its last column may be painted.
     pub(crate) fn table<const N: usize>(self, columns: [&str; N]) -> Table {
         let mut table = Table::new();
         table
             .load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(columns.map(|name| self.paint(Tone::Weak, name.to_uppercase())));
+            .set_content_arrangement(ContentArrangement::Disabled);
+        // By the table itself, which would take painted names for wider than they look.
+        if self.color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let heading = |name: &str| Cell::new(name.to_uppercase()).add_attribute(Attribute::Dim);
+        table.set_header(columns.map(heading));
         table
     }
 

@@ -57,6 +57,7 @@ async fn every_command_answers_people_and_programs() {
     writes(&rig).await;
     pushes(&rig).await;
     watches(&rig).await;
+    colours(&rig).await;
     pipes(&rig);
     rig.stop().await;
 }
@@ -226,6 +227,26 @@ async fn watches(rig: &Rig) {
     let seen = json(rig, 0, &["watch", "config/", "--count", "1"]).await;
     assert_eq!(seen["incremental"], false);
     assert_eq!(seen["puts"].as_array().unwrap().len(), 3);
+}
+
+/// Colours change nothing but colours: columns stay under their headings.
+async fn colours(rig: &Rig) {
+    for command in ["ls", "history", "status"] {
+        let plain = table(rig, &[command]).await;
+        let painted = printed(rig, 0, &[command, "--color", "always"]).await;
+        assert!(painted.contains("\u{1b}["), "{painted:?}");
+        let mut parts = painted.split('\u{1b}');
+        let mut bare = parts.next().unwrap_or_default().to_owned();
+        bare.extend(parts.filter_map(|part| Some(part.split_once('m')?.1)));
+        let columns = |text: &str| {
+            let lines = text.lines().map(|line| line.trim_end().to_owned());
+            // A watch that has just ended may be counted still.
+            lines
+                .map(|line| line.replace(|c: char| c.is_ascii_digit(), "0"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(columns(&bare), columns(&plain), "{command}");
+    }
 }
 
 /// A reader that has gone away is no error, whatever is printed.
