@@ -22,7 +22,7 @@ use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 
 use cure::Cure;
-use play::Plan;
+use play::{Outcome, Plan};
 use run::Run;
 use scenarios::Scenario;
 
@@ -31,7 +31,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Run the whole platform in containers and see what it keeps when parts of it fail
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask e2e")]
+#[command(name = "cargo xtask e2e", bin_name = "cargo xtask e2e")]
 struct Cli {
     /// Play only this scenario; may be given several times
     #[arg(long, value_enum, value_name = "NAME")]
@@ -73,7 +73,7 @@ async fn docker() -> anyhow::Result<Docker> {
         docker.ping().await?;
         anyhow::Ok(docker)
     };
-    let hint = "reach Docker; `cargo xtask e2e` says what to do where it is missing";
+    let hint = "reach Docker (`cargo xtask e2e` says what to do where it is missing)";
     reached.await.context(hint)
 }
 
@@ -92,20 +92,17 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         ended = play::all(&plan, &run) => Some(ended),
         () = interrupted.cancelled() => None,
     };
-    let Some(ended) = ended else {
-        eprintln!("interrupted: removing the containers");
+    let left = matches!(&ended, Some(Ok(Outcome { left: Some(_), .. })));
+    if !left {
         run.sweep().await?;
+    }
+    let Some(outcome) = ended.transpose()? else {
+        eprintln!("interrupted; all containers are removed");
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    let outcome = ended?;
-    match &outcome.left {
-        Some(reach) => {
-            println!(
-                "\nThe containers are left running:\n\n{reach}\n\nRemove them by:\n\n  {}",
-                run.removal()
-            );
-        }
-        None => run.sweep().await?,
+    if let Some(reach) = &outcome.left {
+        println!("\nThe containers are left running:\n\n{reach}\n\nRemove them by:\n");
+        println!("{}", run.removal());
     }
     println!("\n{} passed, {} failed", outcome.passed, outcome.failed);
     Ok(if outcome.failed == 0 {

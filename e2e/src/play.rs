@@ -42,8 +42,8 @@ pub(crate) struct Stage<'a> {
 /// Plays the scenarios. They share a stack as long as none fails, because each leaves it whole.
 ///
 /// # Errors
-/// If the evidence of a failure cannot be kept, or containers cannot be removed. Cancelling may
-/// leave containers behind, which [`Run::sweep`] removes.
+/// If the evidence of a failure cannot be kept. Then, and after a cancellation, containers may be
+/// left behind, which [`Run::sweep`] removes.
 pub(crate) async fn all(plan: &Plan, run: &Run) -> anyhow::Result<Outcome> {
     tell_waits_in_one_line();
     let mut outcome = Outcome::default();
@@ -74,18 +74,18 @@ pub(crate) async fn all(plan: &Plan, run: &Run) -> anyhow::Result<Outcome> {
                 stack.keep_logs(folder).await?;
                 println!("  failed after {took:.1} s; see {}", folder.display());
                 if plan.keep {
-                    outcome.left = Some(stack.leave().await?);
+                    outcome.left = Some(stack.leave().await);
                     return Ok(outcome);
                 }
-                stack.remove().await?;
+                stack.remove().await;
             }
         }
     }
     if let Some(stack) = shared {
         if plan.keep {
-            outcome.left = Some(stack.leave().await?);
+            outcome.left = Some(stack.leave().await);
         } else {
-            stack.remove().await?;
+            stack.remove().await;
         }
     }
     Ok(outcome)

@@ -2,6 +2,7 @@
 
 mod apt;
 mod bench;
+mod e2e;
 mod images;
 mod lint;
 mod postgres;
@@ -30,6 +31,8 @@ enum Command {
     Postgres(postgres::Args),
     /// Build the Docker images of the platform, and provide the public ones that it needs
     Images(images::Args),
+    /// Build the images and run the whole platform in containers, with faults; needs Docker
+    E2e(e2e::Args),
     /// Check formatting, clippy, the rules of `tidy`, and licences and bans if cargo-deny is there
     Lint,
     /// Check what no other tool knows: the crates' edges, the documented dependencies
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args).await,
         Command::Postgres(args) => postgres::run(&args).await,
         Command::Images(args) => images::run(&args),
+        Command::E2e(args) => e2e::run(&args),
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
     };

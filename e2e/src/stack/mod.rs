@@ -89,24 +89,30 @@ impl Stack {
         &self.http
     }
 
-    /// Writes what every part has printed into `folder`.
+    /// Writes what every part has printed into `folder`; where that fails, it is why.
     pub(crate) async fn keep_logs(&self, folder: &Path) -> anyhow::Result<()> {
         for (role, part) in &self.parts {
             let path = folder.join(format!("{}.log", role.name()));
-            let log = part.logs().await?;
+            let log = part.logs().await;
+            let log = log.unwrap_or_else(|error| format!("{error:#}\n").into_bytes());
             std::fs::write(&path, log).with_context(|| format!("write `{}`", path.display()))?;
         }
         Ok(())
     }
 
     /// Removes all containers; their network goes with the last one.
-    pub(crate) async fn remove(self) -> anyhow::Result<()> {
-        let removed = join_all(self.parts.into_values().map(Part::remove)).await;
-        removed.into_iter().collect()
+    ///
+    /// What cannot be removed is told, and left to [`Run::sweep`].
+    pub(crate) async fn remove(self) {
+        for removed in join_all(self.parts.into_values().map(Part::remove)).await {
+            if let Err(error) = removed {
+                eprintln!("warning: failed to {error:#}");
+            }
+        }
     }
 
     /// Leaves the containers as they are; returns how to reach them.
-    pub(crate) async fn leave(self) -> anyhow::Result<String> {
+    pub(crate) async fn leave(self) -> String {
         let mut lines = Vec::new();
         for (role, port) in [
             (Role::Config1, CONFIG_HTTP),
@@ -122,7 +128,7 @@ impl Stack {
         lines.push(format!("{:<14} {}", "token", self.run.token()));
         // Dropping them would remove them.
         std::mem::forget(self.parts);
-        Ok(lines.join("\n"))
+        lines.join("\n")
     }
 
     fn run(&self) -> &Run {
