@@ -67,12 +67,12 @@ impl Resolved {
         T::deserialize(Decoder::new(value, marks)).map_err(|error| {
             let path = error.path.below(base);
             let marks = self.provenance.marks.nearest(&path);
-            Fault::at(
-                self.provenance.file_of(marks),
-                marks.value,
-                path,
-                error.reason,
-            )
+            let reason = if error.shows_value {
+                self.hidden(error.reason)
+            } else {
+                error.reason
+            };
+            Fault::at(self.provenance.file_of(marks), marks.value, path, reason)
         })
     }
 

@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::marks::{Children, Filled, Marks};
 use super::merge::{Merged, Provenance};
 use super::path::{Path, Segment};
+use super::redact::REDACTED;
 use super::scalar::{self, Refusal};
 use super::yaml;
 use serde_json::Value;
@@ -74,8 +75,54 @@ impl Resolved {
     }
 
     /// Returns a fault at the value of `path`, or at the nearest value around it.
+    ///
+    /// What placeholders were filled with is taken out of the reason.
     pub fn fault(&self, path: Path, reason: impl Into<String>) -> Fault {
-        self.provenance.fault(path, reason)
+        self.provenance.fault(path, self.hidden(reason.into()))
+    }
+
+    /// The reason without what came from an environment: a service's own types word their reasons
+    /// themselves, and these travel to logs and to the server.
+    pub(super) fn hidden(&self, mut reason: String) -> String {
+        let mut filled = Vec::new();
+        collect_filled(&self.value, &self.provenance.marks, &mut filled);
+        // The longest first: one may be a part of another.
+        filled.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        for text in filled {
+            if reason.contains(text) {
+                reason = reason.replace(text, REDACTED);
+            }
+        }
+        reason
+    }
+}
+
+/// Shorter texts are no secrets, but parts of words and numbers.
+const MIN_SECRET_BYTES: usize = 6;
+
+fn collect_filled<'a>(value: &'a Value, marks: &'a Marks, found: &mut Vec<&'a str>) {
+    let text = match (&marks.filled, value) {
+        (Some(Filled::Typed(text)), _) => Some(&**text),
+        (Some(Filled::Text), Value::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    // Quotes around it are for typing only.
+    let text = text.map(|text| text.trim().trim_matches(['"', '\'']));
+    found.extend(text.filter(|text| text.len() >= MIN_SECRET_BYTES));
+    match (value, &marks.children) {
+        (Value::Object(values), Children::Map(children)) => {
+            for (name, value) in values {
+                if let Some(marks) = children.get(name) {
+                    collect_filled(value, marks, found);
+                }
+            }
+        }
+        (Value::Array(values), Children::List(children)) => {
+            for (value, marks) in values.iter().zip(children) {
+                collect_filled(value, marks, found);
+            }
+        }
+        _ => {}
     }
 }
 

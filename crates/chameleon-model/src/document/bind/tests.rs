@@ -167,3 +167,35 @@ fn errors_name_file_line_and_path_but_no_value() {
             .contains("is no path")
     );
 }
+
+#[test]
+fn no_reason_shows_what_an_environment_holds() {
+    #[derive(Debug, Deserialize)]
+    enum Kind {
+        Fast,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its error matters")]
+        kind: Kind,
+    }
+    // serde reads the fields of a flattened struct by itself, far from their marks.
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(flatten)]
+        _inner: Inner,
+    }
+    let text = b"kind: ${APP_KIND}\nport: ${APP_PORT:80}\nurl: 'http://${APP_KIND}@x'\n".as_slice();
+    let lookup = |name: &str| (name == "APP_KIND").then(|| "hunter2".to_owned());
+    let resolved = layered([("x.yml", Some(text))]).unwrap();
+    let resolved = resolved.resolve(&Allowed::default(), lookup).unwrap();
+    assert_eq!(
+        resolved.bind::<Outer>("").unwrap_err().reason,
+        "`(redacted)` is not one of `Fast`"
+    );
+    let own = "`http://hunter2@x` is no URL for `hunter2`, port 80 is";
+    assert_eq!(
+        resolved.fault("url".parse().unwrap(), own).reason,
+        "`(redacted)` is no URL for `(redacted)`, port 80 is"
+    );
+}
