@@ -209,11 +209,7 @@ pub(crate) struct ValidateArgs {
     #[arg(default_value = "config")]
     pub(crate) folder: PathBuf,
     /// The profiles that file names may end in.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "dev,test,beta,stage,prod"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "dev,beta,prod")]
     pub(crate) profiles: Vec<String>,
     /// Faults of other profiles only warn.
     #[arg(long, value_delimiter = ',')]

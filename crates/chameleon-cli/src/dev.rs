@@ -99,7 +99,8 @@ impl Running {
             Try {
                 what: "Move all traffic to the other vendor: edit, commit, push",
                 command: format!(
-                    "perl -pi -e 's/^([ab]MapPercentage:) (\\d+)/\"$1 \" . (100 - $2)/e' {file} && \
+                    "awk '/MapPercentage:/ {{ $2 = 100 - $2 }} 1' {file} > {file}.new && \
+                     mv {file}.new {file} && \
                      git -C {clone} commit -qam 'Move the traffic' && git -C {clone} push -q"
                 ),
             },

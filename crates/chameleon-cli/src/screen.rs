@@ -134,6 +134,16 @@ impl Screen {
     }
 }
 
+/// `text` without what a terminal would obey: it comes from commits and values, not from us.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\t' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// The table's text without blanks at the ends of its lines.
 pub(crate) fn trimmed(table: &Table) -> String {
     let text = table.to_string();
@@ -156,3 +166,17 @@ pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 pub(crate) struct ReaderGone;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(
+            harmless("a\tb\u{1b}[31mred\u{7}"),
+            "a b\u{fffd}[31mred\u{fffd}"
+        );
+        assert_eq!(harmless("경복궁 ✓"), "경복궁 ✓");
+    }
+}

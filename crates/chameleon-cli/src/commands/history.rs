@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Moment, Target, short};
 use crate::args::HistoryArgs;
-use crate::screen::{Answer, Screen, Tone, trimmed};
+use crate::screen::{Answer, Screen, Tone, harmless, trimmed};
 use crate::waterfall::{Waterfall, duration_text};
 
 #[derive(Serialize)]
@@ -57,8 +57,8 @@ impl From<CommitRecord> for Item {
 }
 
 impl Item {
-    fn subject(&self) -> &str {
-        self.message.lines().next().unwrap_or_default()
+    fn subject(&self) -> String {
+        harmless(self.message.lines().next().unwrap_or_default())
     }
 
     /// `2 applied in 41.3 ms`, with what was rejected.
@@ -75,7 +75,12 @@ impl Item {
     }
 
     fn drawing(&self, screen: Screen) -> String {
-        let head = format!("revision {}  {}  {}", self.revision, self.at, self.author);
+        let head = format!(
+            "revision {}  {}  {}",
+            self.revision,
+            self.at,
+            harmless(&self.author)
+        );
         let commit = self.commit.as_deref().map(short).unwrap_or_default();
         let mut lines = vec![
             screen.paint(Tone::Strong, head.trim_end()),
@@ -114,14 +119,14 @@ impl Answer for History {
             table.add_row([
                 item.revision.to_string(),
                 item.at.to_string(),
-                item.author.clone(),
+                harmless(&item.author),
                 item.commit
                     .as_deref()
                     .map(short)
                     .unwrap_or_default()
                     .to_owned(),
                 (item.puts.len() + item.deletes.len()).to_string(),
-                item.subject().to_owned(),
+                item.subject(),
                 item.arrival(screen),
             ]);
         }

@@ -4,7 +4,7 @@ use chameleon_client::{Api, Selection, Update};
 use serde::Serialize;
 
 use super::Target;
-use crate::screen::{Answer, Screen, Tone};
+use crate::screen::{Answer, Screen, Tone, harmless};
 
 #[derive(Serialize)]
 struct Seen {
@@ -49,7 +49,10 @@ impl Answer for Seen {
         for put in &self.puts {
             lines.push(screen.paint(Tone::Good, format!("+ {}", put.key)));
             match &put.value {
-                Some(text) => lines.extend(text.lines().map(|line| format!("    {line}"))),
+                Some(text) => {
+                    let shown = text.lines().map(|line| format!("    {}", harmless(line)));
+                    lines.extend(shown);
+                }
                 None => lines.push(format!("    {} bytes, not text", put.bytes)),
             }
         }

@@ -268,7 +268,8 @@ impl Backend for PostgresStore {
     async fn begin_write(&self) -> Result<Self::Tx, sqlx::Error> {
         // The lock has a statement of its own: a statement that waits for it would go on with the
         // state from before the wait. Both travel in one round trip.
-        let begin = "BEGIN; SELECT FROM head FOR UPDATE";
+        // Said, because a database may have another default, under which waiting ends in an error.
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM head FOR UPDATE";
         self.pool.begin_with(begin).await
     }
 

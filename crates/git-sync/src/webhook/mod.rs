@@ -11,10 +11,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::metrics::{Metrics, Sender, WebhookAnswer};
@@ -24,6 +26,10 @@ use deliveries::Deliveries;
 
 /// GitHub's own limit.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+/// What bodies may take together before anybody knows who sent them, in units of [`BODY_UNIT`].
+const BODY_UNITS: usize = 1024;
+/// Small enough that a usual push takes one unit.
+const BODY_UNIT: usize = 64 * 1024;
 /// Time for a request's body to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -31,6 +37,7 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Hooks {
     sources: BTreeMap<String, Hook>,
     metrics: Metrics,
+    bodies: Semaphore,
 }
 
 struct Hook {
@@ -87,6 +94,7 @@ impl Hooks {
         Self {
             sources: BTreeMap::new(),
             metrics,
+            bodies: Semaphore::new(BODY_UNITS),
         }
     }
 
@@ -151,6 +159,10 @@ async fn receive(
     })?;
     let headers = request.headers().clone();
     let signature = github::signature(&headers).ok_or_else(unauthorized)?;
+    let _held = (hooks.bodies.try_acquire_many(units(&headers))).map_err(|_| {
+        let note = "too many webhooks at once; the next look at the repository finds this push";
+        Answer::new(StatusCode::SERVICE_UNAVAILABLE, note)
+    })?;
     let body = body(request).await?;
     let verified = signature.verify(secret, &body).ok_or_else(unauthorized)?;
     let event = github::event(&headers, verified)
@@ -191,6 +203,18 @@ fn unauthorized() -> Answer {
         StatusCode::UNAUTHORIZED,
         "the signature is missing or wrong; give the sender the same secret as this source",
     )
+}
+
+/// What a body may take: as much as its sender announces, or the most there may be.
+fn units(headers: &HeaderMap) -> u32 {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    let bytes = announced
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(MAX_BODY_BYTES);
+    let units = bytes.min(MAX_BODY_BYTES).div_ceil(BODY_UNIT).max(1);
+    u32::try_from(units).expect("the largest body has few units")
 }
 
 async fn body(request: Request) -> Result<Bytes, Answer> {

@@ -233,3 +233,28 @@ async fn a_time_that_can_not_be_true_is_left_out() {
         assert_eq!(rig.rung().await.unwrap().notified, None);
     }
 }
+
+#[tokio::test]
+async fn bodies_that_keep_coming_leave_room_for_small_ones_only() {
+    let rig = Rig::new();
+    let endless = || {
+        let mut request = Request::post(path("shop"))
+            .body(Body::from_stream(futures::stream::pending::<
+                std::io::Result<Bytes>,
+            >()))
+            .unwrap();
+        *request.headers_mut() = signed(&to("refs/heads/main")).headers;
+        rig.router.clone().oneshot(request)
+    };
+    // Without an announced length each may become as large as any.
+    let (mut first, mut second) = (std::pin::pin!(endless()), std::pin::pin!(endless()));
+    assert!(futures::poll!(&mut first).is_pending());
+    assert!(futures::poll!(&mut second).is_pending());
+    let refused = endless().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let mut small = signed(&to("refs/heads/main"));
+    let length = small.body.len().to_string().parse().unwrap();
+    small.headers.insert(CONTENT_LENGTH, length);
+    assert_eq!(rig.send("shop", small).await.0, 202);
+}
