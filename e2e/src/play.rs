@@ -115,8 +115,11 @@ async fn one(
     .await;
     let tally = stage.searches.stop().await?;
     story.tell(tally.to_string());
-    played?;
-    tally.none_failed()
+    let played = played.and_then(|()| tally.none_failed());
+    if played.is_err() {
+        tally.keep(story.keep()?)?;
+    }
+    played
 }
 
 /// A panic, such as of a wait that was in vain, is the end of one scenario only.

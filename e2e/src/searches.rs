@@ -1,6 +1,7 @@
 //! Searches that run all the while, and what became of each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ const PLACES: [&str; 8] = [
 /// Searches at every instance in turn until [`stop`](Self::stop); dropping it ends them as well.
 pub(crate) struct Searches {
     done: Arc<Mutex<Vec<Search>>>,
+    began: Instant,
     instances: usize,
     stop: CancellationToken,
     task: JoinSet<()>,
@@ -56,6 +58,8 @@ pub(crate) struct Tally {
     failures: Vec<String>,
     slowest: Duration,
     by_provider: BTreeMap<String, usize>,
+    /// A line for each search, in the order of their beginnings.
+    lines: Vec<String>,
 }
 
 impl Searches {
@@ -71,6 +75,7 @@ impl Searches {
         task.spawn(run(client, instances, Arc::clone(&done), stop.clone()));
         Ok(Self {
             done,
+            began: Instant::now(),
             instances: count,
             stop,
             task,
@@ -127,7 +132,8 @@ impl Searches {
         ended
             .context("the searches have ended before")?
             .context("run the searches")?;
-        let done = self.done();
+        let mut done = self.done();
+        done.sort_by_key(|search| search.began);
         let mut tally = Tally {
             searches: done.len(),
             failures: Vec::new(),
@@ -137,6 +143,7 @@ impl Searches {
                 .max()
                 .unwrap_or_default(),
             by_provider: BTreeMap::new(),
+            lines: done.iter().map(|search| search.line(self.began)).collect(),
         };
         for search in done.iter() {
             match &search.served {
@@ -178,7 +185,24 @@ impl Searches {
     }
 }
 
+impl Search {
+    fn line(&self, since: Instant) -> String {
+        let at = self.began.duration_since(since).as_secs_f64();
+        let (instance, took) = (self.instance + 1, self.took.as_secs_f64());
+        let served = self.served.as_ref().unwrap_or_else(|reason| reason);
+        format!("{at:8.3} s  location-{instance}  {took:6.3} s  {served}")
+    }
+}
+
 impl Tally {
+    /// Writes a line for each search into `folder`: when it began, where, how long it took, and who
+    /// served it or why it failed.
+    pub(crate) fn keep(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join("searches.txt");
+        let text = self.lines.join("\n") + "\n";
+        std::fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))
+    }
+
     /// # Errors
     /// If any search failed, with the first few reasons.
     pub(crate) fn none_failed(&self) -> anyhow::Result<()> {
