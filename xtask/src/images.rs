@@ -139,8 +139,8 @@ impl Source {
         let root = shell::root();
         let mut command = Command::new("docker");
         command
-            .arg("build")
-            .arg("--file")
+            // The classic builder leaves the container of a step that failed behind.
+            .args(["build", "--force-rm", "--file"])
             .arg(root.join(DOCKERFILE))
             .args(["--target", image.target()])
             .args(["--tag", &image.reference()])
@@ -195,6 +195,20 @@ fn print_sizes() -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compose_builds_and_runs_the_same_images() {
+        let file = shell::root().join("deploy/compose/compose.yml");
+        let compose = std::fs::read_to_string(file).unwrap();
+        for image in Image::ALL {
+            let target = format!(
+                "target: {} }}\n    image: {}\n",
+                image.target(),
+                image.reference()
+            );
+            assert!(compose.contains(&target), "{image:?}");
+        }
+    }
 
     #[test]
     fn every_image_is_a_target_of_the_dockerfile() {

@@ -87,6 +87,8 @@ mod tests {
                 "deploy/docker/stand-ins/prometheus/Dockerfile",
                 Public::Debian,
             ),
+            ("deploy/compose/compose.yml", Public::Postgres),
+            ("deploy/compose/compose.yml", Public::Prometheus),
         ] {
             let text = std::fs::read_to_string(shell::root().join(file)).unwrap();
             assert!(text.contains(image.reference()), "{file}: {image:?}");
