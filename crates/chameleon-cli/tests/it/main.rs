@@ -2,7 +2,6 @@
 
 mod bad_input;
 mod commands;
-mod demo;
 mod dev;
 mod reference_job;
 mod rig;

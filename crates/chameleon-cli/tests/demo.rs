@@ -1,11 +1,14 @@
 //! `chameleon demo` succeeds when everything happens, and fails when any step does not.
+//!
+//! A binary of its own, because cargo runs one after the other: the demo is a load on the machine
+//! and judges what it sees, so nothing else should run beside it.
 
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// Each demo is a load on the machine, and judges what it sees.
+/// Nor should another demo.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn demo(arguments: &[&str]) -> (Output, Value) {
