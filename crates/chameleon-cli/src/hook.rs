@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
-use chameleon_client::{Api, ApiError, CommitRecord, HistoryQuery, Identity, Instance};
+use chameleon_client::{Api, ApiError, CommitRecord, HistoryQuery, Identity, Instance, Source};
 use chameleon_model::document::{Profile, Service, layer_keys};
 use git_sync::github::{Push, signed_push};
 use service_kit::http_client::{self, HttpClientSettings};
@@ -107,16 +107,11 @@ async fn tell_outcome(args: &PushHookArgs, api: &Api, push: &Push) {
 async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<Vec<String>> {
     loop {
         let sources = patiently(async || api.sources().await).await?;
-        let reports = sources
-            .into_iter()
-            .filter(|source| *source.name.0 == *args.source);
-        let report = (reports.filter_map(|source| source.report))
-            .find(|report| *report.commit.0 == *push.after);
-        match report {
-            Some(report) if report.accepted => break,
-            Some(report) => {
+        match verdict(&sources, &args.source, &push.after) {
+            Some(Ok(())) => break,
+            Some(Err(faults)) => {
                 let mut lines = vec!["rejected; what was live stays live".to_owned()];
-                lines.extend(report.faults.into_iter().map(|fault| format!("  {fault}")));
+                lines.extend(faults.iter().map(|fault| format!("  {fault}")));
                 return Ok(lines);
             }
             None => tokio::time::sleep(PAUSE).await,
@@ -133,6 +128,34 @@ async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What became of `commit`, as far as it is known: applied, or rejected for these faults.
+///
+/// That it was applied stands in the store, so any server knows; git-sync's report is known to the
+/// one server that it was sent to.
+fn verdict<'a>(
+    sources: &'a [Source],
+    name: &str,
+    commit: &str,
+) -> Option<Result<(), &'a [String]>> {
+    let source = sources.iter().find(|source| *source.name.0 == *name)?;
+    if source
+        .commit
+        .as_ref()
+        .is_some_and(|applied| *applied.0 == *commit)
+    {
+        return Some(Ok(()));
+    }
+    let report = source
+        .report
+        .as_ref()
+        .filter(|report| *report.commit.0 == *commit)?;
+    Some(if report.accepted {
+        Ok(())
+    } else {
+        Err(&report.faults)
+    })
 }
 
 /// The transaction that the pushed commit led to; none, if it changed no setting.
@@ -213,10 +236,49 @@ fn told(commit: &CommitRecord) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use chameleon_client::{Delivery, KeyChange, Stamp};
+    use chameleon_client::{Delivery, KeyChange, Stamp, SyncReport};
     use chameleon_model::{Key, Origin, Timestamp};
 
     use super::*;
+
+    fn source(applied: Option<&str>, report: Option<(&str, bool)>) -> Source {
+        Source {
+            name: "main".into(),
+            commit: applied.map(Into::into),
+            stamp: None,
+            at: None,
+            profiles: Vec::new(),
+            report: report.map(|(commit, accepted)| SyncReport {
+                source: "main".into(),
+                commit: commit.into(),
+                accepted,
+                faults: vec!["x.yml:1:1: wrong".to_owned()],
+                at: Timestamp::default(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_commit_is_judged_by_the_store_first_and_by_its_own_report_only() {
+        let faults = ["x.yml:1:1: wrong".to_owned()];
+        for (source, expected) in [
+            (source(None, None), None),
+            (source(Some("new"), None), Some(Ok(()))),
+            (source(Some("old"), Some(("new", true))), Some(Ok(()))),
+            (
+                source(Some("old"), Some(("new", false))),
+                Some(Err(&faults[..])),
+            ),
+            (source(Some("old"), Some(("old", true))), None),
+            (source(Some("new"), Some(("old", false))), Some(Ok(()))),
+        ] {
+            assert_eq!(
+                verdict(std::slice::from_ref(&source), "main", "new"),
+                expected
+            );
+            assert_eq!(verdict(&[source], "other", "new"), None);
+        }
+    }
 
     fn commit(key: &str) -> CommitRecord {
         CommitRecord {
