@@ -119,6 +119,14 @@ pub(crate) enum Command {
     },
     /// Tell how the server, the sources and the fleet are.
     Status,
+    /// Search for an address, and tell which vendor served it.
+    Search {
+        /// A place or an address.
+        query: String,
+        /// The instance of the address search to ask.
+        #[arg(long, default_value = "http://127.0.0.1:8520")]
+        at: String,
+    },
     /// Check a folder of configuration files as git-sync would, without a server.
     Validate(ValidateArgs),
     /// Print a completion script for a shell.

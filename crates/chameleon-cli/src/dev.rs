@@ -87,14 +87,16 @@ impl Running {
         } else {
             format!(" --server {}", at.grpc_url())
         };
+        let instance = if at.locations[0].port() == 8520 {
+            String::new()
+        } else {
+            format!(" --at http://{}", at.locations[0])
+        };
         let file = word(&format!("{repository}/config/location-prod.yml"));
         let tries = vec![
             Try {
-                what: "Search for an address; the header says which vendor answered",
-                command: format!(
-                    "curl -isG --data-urlencode schvalue=경복궁 http://{}/location/address",
-                    at.locations[0]
-                ),
+                what: "Search for an address, and see which vendor served it",
+                command: format!("{chameleon} search 경복궁{instance}"),
             },
             Try {
                 what: "Move all traffic to the other vendor: edit, commit, push",

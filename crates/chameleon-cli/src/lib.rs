@@ -80,6 +80,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
             .await?;
         }
         Command::Status => commands::status::run(&api(global)?, screen).await?,
+        Command::Search { query, at } => commands::search::run(&query, &at, screen).await?,
         Command::Validate(args) => return commands::validate::run(&args, screen),
         Command::Completion { shell } => commands::completion(shell)?,
         Command::PushHook(args) => hook::run(&args, &api(global)?).await?,

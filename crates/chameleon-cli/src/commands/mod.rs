@@ -5,6 +5,7 @@ pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod ls;
 pub(crate) mod put;
+pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod watch;

@@ -57,6 +57,7 @@ async fn every_command_answers_people_and_programs() {
     writes(&rig).await;
     pushes(&rig).await;
     watches(&rig).await;
+    searches(&rig).await;
     colours(&rig).await;
     pipes(&rig);
     rig.stop().await;
@@ -230,6 +231,22 @@ async fn watches(rig: &Rig) {
 }
 
 /// Colours change nothing but colours: columns stay under their headings.
+async fn searches(rig: &Rig) {
+    let at = &rig.stack.addresses().location_urls()[0];
+    let found = table(rig, &["search", "경복궁", "--at", at]).await;
+    assert!(found.starts_with("served by provider "), "{found}");
+    assert!(found.contains("서울특별시 종로구 사직로 161"), "{found}");
+    let found = json(rig, 0, &["search", "경복궁", "--at", at]).await;
+    assert_eq!(found["items"][0]["name"], "경복궁");
+    assert!(
+        ["a", "b"].contains(&found["provider"].as_str().unwrap()),
+        "{found}"
+    );
+    let none = table(rig, &["search", "zzzz", "--at", at]).await;
+    assert!(none.ends_with("nothing found\n"), "{none}");
+    assert_eq!(printed(rig, 1, &["search", "", "--at", at]).await, "");
+}
+
 async fn colours(rig: &Rig) {
     for command in ["ls", "history", "status"] {
         let plain = table(rig, &[command]).await;
