@@ -56,12 +56,25 @@ impl Answer for Judged {
             .map(|row| screen.paint(Tone::Bad, &row.text));
         let mut lines: Vec<_> = warnings.chain(faults).collect();
         lines.push(if self.good {
-            screen.paint(Tone::Good, format!("{} files are good", self.files))
+            screen.paint(
+                Tone::Good,
+                format!("{} checked, all good", count(self.files, "file")),
+            )
         } else {
-            format!("{} faults in {} files", self.faults.len(), self.files)
+            format!(
+                "{} in {}",
+                count(self.faults.len(), "fault"),
+                count(self.files, "file")
+            )
         });
         lines.join("\n")
     }
+}
+
+/// `1 file`, `2 files`.
+fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }
 
 /// Prints all faults; exit code 1 if there are any.

@@ -314,14 +314,17 @@ async fn a_folder_is_judged_without_a_server() {
     write("a: 1\n");
     let good = run(chameleon(&["validate", &path])).await;
     assert_eq!(good.status.code(), Some(0));
-    assert_eq!(String::from_utf8_lossy(&good.stdout), "1 files are good\n");
+    assert_eq!(
+        String::from_utf8_lossy(&good.stdout),
+        "1 file checked, all good\n"
+    );
 
     write("a: on\n");
     let bad = run(chameleon(&["validate", &path])).await;
     let text = String::from_utf8_lossy(&bad.stdout);
     assert_eq!(bad.status.code(), Some(1));
     assert!(text.starts_with("shop-beta.yml:1:4: a: "), "{text}");
-    assert!(text.ends_with("\n1 faults in 1 files\n"), "{text}");
+    assert!(text.ends_with("\n1 fault in 1 file\n"), "{text}");
     let bad = run(chameleon(&["validate", &path, "--output", "json"])).await;
     let judged: Value = serde_json::from_slice(&bad.stdout).unwrap();
     assert_eq!(bad.status.code(), Some(1));
