@@ -1,6 +1,5 @@
 //! The binary's sub-commands.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -94,15 +93,7 @@ fn opened(options: &Options) -> String {
 /// Where a server with these flags tells its readiness, as seen from its own machine.
 fn readiness_url(options: &Options) -> String {
     let address = options.admin_listen.unwrap_or(options.http_listen);
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    format!(
-        "http://{}/health/ready",
-        SocketAddr::new(ip, address.port())
-    )
+    service_kit::readiness_url(address)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The command: its flags, and what each way of calling it does.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::settings::CommonArgs;
-use service_kit::{Lifecycle, healthcheck, listen, main_exit, telemetry, tls};
+use service_kit::{Lifecycle, healthcheck, listen, main_exit, readiness_url, telemetry, tls};
 
 use crate::service::{Listeners, start};
 use crate::settings::SyncArgs;
@@ -124,22 +123,8 @@ impl Cli {
 
     async fn healthcheck(self) -> anyhow::Result<ExitCode> {
         let listening = self.sync.admin_listen.unwrap_or(self.sync.listen);
-        let address = reachable(listening);
-        healthcheck(&format!("http://{address}/health/ready")).await?;
+        healthcheck(&readiness_url(listening)).await?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Where a process that listens on `address` is reached from the same machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        ip if ip.is_unspecified() && ip.is_ipv4() => {
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
-        }
-        ip if ip.is_unspecified() => {
-            SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), address.port())
-        }
-        _ => address,
     }
 }
 
@@ -188,13 +173,5 @@ mod tests {
                 .to_string()
                 .contains("cannot be used with")
         );
-    }
-
-    #[test]
-    fn a_wildcard_address_is_asked_on_loopback() {
-        let asked = |text: &str| reachable(text.parse().unwrap()).to_string();
-        assert_eq!(asked("0.0.0.0:8510"), "127.0.0.1:8510");
-        assert_eq!(asked("[::]:8510"), "[::1]:8510");
-        assert_eq!(asked("10.1.2.3:8510"), "10.1.2.3:8510");
     }
 }

@@ -1,9 +1,6 @@
 //! The process's own settings; everything that matters while it runs is live configuration instead.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::settings::CommonArgs;
@@ -110,15 +107,7 @@ pub struct Settings {
 impl Settings {
     /// The URL that tells whether the service with these settings is ready.
     pub fn readiness_url(&self) -> String {
-        let mut address = self.admin_listen.unwrap_or(self.listen);
-        // "Every address" can be listened on, but not connected to.
-        if address.ip().is_unspecified() {
-            address.set_ip(match address.ip() {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        format!("http://{address}/health/ready")
+        service_kit::readiness_url(self.admin_listen.unwrap_or(self.listen))
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use map_simulator::{Simulator, SimulatorArgs};
 use service_kit::lifecycle::DEFAULT_GRACE;
 use service_kit::settings::CommonArgs;
-use service_kit::{Lifecycle, healthcheck, main_exit, telemetry, tls};
+use service_kit::{Lifecycle, healthcheck, main_exit, readiness_url, telemetry, tls};
 
 /// Simulates the map vendors over a small gazetteer, with faults that can be switched on.
 #[derive(Debug, Parser)]
@@ -44,9 +44,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
             println!("ok");
             Ok(())
         }
-        Command::Healthcheck => {
-            healthcheck(&format!("http://{}/health/ready", addresses.control)).await
-        }
+        Command::Healthcheck => healthcheck(&readiness_url(addresses.control)).await,
         Command::Serve => {
             let settings = args.simulator.settings()?;
             telemetry::init(&args.common.telemetry())?;

@@ -1,5 +1,6 @@
 //! How a process ends, and how an orchestrator asks whether it is well.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,6 +28,18 @@ fn error_line(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     format!("error: {}", lines.join(" "))
+}
+
+/// The URL that tells whether a process that listens on `address` is ready, as seen from its own
+/// machine: "every address" can be listened on, but not connected to.
+pub fn readiness_url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}/health/ready")
 }
 
 /// Succeeds if a GET of `url` answers 2xx within 2 s: the work of every `healthcheck` sub-command.
@@ -57,6 +70,17 @@ pub async fn healthcheck(url: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readiness_is_asked_at_an_address_that_can_be_connected_to() {
+        for (listened, asked) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80/health/ready"),
+            ("[::]:81", "http://[::1]:81/health/ready"),
+            ("10.0.0.7:82", "http://10.0.0.7:82/health/ready"),
+        ] {
+            assert_eq!(readiness_url(listened.parse().unwrap()), asked);
+        }
+    }
 
     #[test]
     fn an_error_with_causes_is_one_line() {

@@ -22,7 +22,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub use backoff::Backoff;
-pub use exit::{healthcheck, main_exit};
+pub use exit::{healthcheck, main_exit, readiness_url};
 pub use health::Health;
 pub use lifecycle::Lifecycle;
 pub use net::listen;
