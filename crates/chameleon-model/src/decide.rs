@@ -16,6 +16,8 @@ use crate::{
 pub struct Known {
     /// The applied commit of each source that the group names.
     pub markers: BTreeMap<SourceName, CommitId>,
+    /// Until when the locks of keys cannot be taken, because their holder has ended.
+    pub lock_delays: BTreeMap<Key, Timestamp>,
     /// The first outcome of each request of the group that was answered before.
     pub answered: HashMap<RequestId, Outcome>,
     /// The time to write into commits.
@@ -33,6 +35,8 @@ pub struct Decided {
     pub snapshot: Snapshot,
     /// The sources whose applied commit moves, with the state it moved at.
     pub moved: Vec<(SourceUpdate, Stamp)>,
+    /// Keys whose holder has ended, with the time until which their locks cannot be taken.
+    pub delayed: BTreeMap<Key, Timestamp>,
     /// Requests answered for the first time and not refused.
     pub answered: Vec<(RequestId, Outcome)>,
 }
@@ -52,6 +56,7 @@ pub fn decide(
         commits: Vec::new(),
         snapshot: base.clone(),
         moved: Vec::new(),
+        delayed: BTreeMap::new(),
         answered: Vec::new(),
     };
     for transaction in group {
@@ -72,11 +77,12 @@ impl Decided {
         known: &mut Known,
         next_tag: &mut impl FnMut() -> Tag,
     ) -> Outcome {
-        let mut draft = Draft::new(&self.snapshot);
-        let refusals = draft.run(&transaction, &known.markers);
+        let mut draft = Draft::new(&self.snapshot, known);
+        let refusals = draft.run(&transaction);
         if !refusals.is_empty() {
             return Outcome::Refused(refusals);
         }
+        let delayed = std::mem::take(&mut draft.delayed);
         let (changes, sessions) = draft.into_changes();
         let outcome = if changes.is_empty() && sessions.is_empty() {
             Outcome::Unchanged(self.snapshot.stamp())
@@ -102,6 +108,8 @@ impl Decided {
             self.commits.push(Arc::new(commit));
             Outcome::Committed(stamp)
         };
+        known.lock_delays.extend(delayed.clone());
+        self.delayed.extend(delayed);
         if let Some(update) = transaction.source {
             (known.markers).insert(update.name.clone(), update.commit.clone());
             self.moved.push((update, self.snapshot.stamp()));
@@ -117,31 +125,31 @@ impl Decided {
 /// A transaction at work: the base with the keys and sessions touched so far.
 struct Draft<'a> {
     base: &'a Snapshot,
+    known: &'a Known,
     revision: Revision,
     entries: BTreeMap<Key, Option<Entry>>,
     sessions: BTreeMap<SessionId, Option<Arc<Session>>>,
+    delayed: BTreeMap<Key, Timestamp>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(base: &'a Snapshot) -> Self {
+    fn new(base: &'a Snapshot, known: &'a Known) -> Self {
         Self {
             base,
+            known,
             revision: base.stamp().revision.next(),
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            delayed: BTreeMap::new(),
         }
     }
 
-    fn run(
-        &mut self,
-        transaction: &Transaction,
-        markers: &BTreeMap<SourceName, CommitId>,
-    ) -> Vec<Refusal> {
+    fn run(&mut self, transaction: &Transaction) -> Vec<Refusal> {
         let mut refusals: Vec<_> = (transaction.preconditions.iter())
             .filter_map(|precondition| self.unmet(precondition))
             .collect();
         if let Some(update) = &transaction.source {
-            refusals.extend(marker_moved(update, markers));
+            refusals.extend(marker_moved(update, &self.known.markers));
         }
         for operation in &transaction.operations {
             refusals.extend(self.operate(operation, transaction.source.as_ref()).err());
@@ -168,6 +176,14 @@ impl<'a> Draft<'a> {
             }),
             Precondition::HeldBy { key, session } => self.not_held(key, *session),
             Precondition::SessionLive { session } => self.not_live(*session),
+            Precondition::Unchanged { prefix, since } => {
+                let actual = self.base.index_under(prefix);
+                (actual > *since).then(|| Refusal::ChangedUnder {
+                    prefix: prefix.clone(),
+                    since: *since,
+                    actual,
+                })
+            }
         }
     }
 
@@ -208,6 +224,9 @@ impl<'a> Draft<'a> {
                 let holder = self.get(key).and_then(|entry| entry.session);
                 if holder.is_some_and(|holder| holder != *session) {
                     return Err(Refusal::AlreadyHeld { key: key.clone() });
+                }
+                if holder.is_none() && self.is_delayed(key) {
+                    return Err(Refusal::LockDelayed { key: key.clone() });
                 }
                 let entry = self.write(key, value, *flags);
                 entry.session = Some(*session);
@@ -250,8 +269,17 @@ impl<'a> Draft<'a> {
                 ..entry.clone()
             };
             let left = (session.behavior == SessionBehavior::Release).then_some(freed);
+            if !session.lock_delay.is_zero() {
+                let until = self.known.now.after(session.lock_delay);
+                self.delayed.insert(entry.key.clone(), until);
+            }
             self.entries.insert(entry.key, left);
         }
+    }
+
+    fn is_delayed(&self, key: &Key) -> bool {
+        let until = (self.delayed.get(key)).or_else(|| self.known.lock_delays.get(key));
+        until.is_some_and(|until| *until > self.known.now)
     }
 
     /// Deletes what the source owned and its new state has no more.

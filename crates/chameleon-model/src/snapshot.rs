@@ -20,6 +20,7 @@ pub struct Snapshot {
     entries: OrdMap<Key, Arc<Entry>>,
     tombstones: OrdMap<Key, Revision>,
     sessions: OrdMap<SessionId, Arc<Session>>,
+    sessions_changed: Revision,
 }
 
 /// The parts of a [`Snapshot`], as a store loads them.
@@ -35,6 +36,8 @@ pub struct SnapshotParts {
     pub tombstones: Vec<(Key, Revision)>,
     /// All live sessions.
     pub sessions: Vec<Session>,
+    /// The revision that last opened or ended a session, as far as it is known.
+    pub sessions_changed: Revision,
 }
 
 impl Snapshot {
@@ -87,6 +90,11 @@ impl Snapshot {
         self.sessions.values()
     }
 
+    /// The revision that last opened or ended any session, as [`index_of`](Self::index_of).
+    pub fn sessions_index(&self) -> Revision {
+        self.sessions_changed.max(self.floor)
+    }
+
     /// The revision that last changed `key`, its deletion included; the floor if none is known.
     ///
     /// It never falls from one snapshot of a lineage to a later one.
@@ -132,6 +140,9 @@ impl Snapshot {
                 }
             }
         }
+        if !commit.sessions.is_empty() {
+            state.sessions_changed = commit.stamp.revision;
+        }
         for change in &commit.sessions {
             match change {
                 SessionChange::Opened(session) => {
@@ -168,6 +179,7 @@ impl From<SnapshotParts> for Snapshot {
             sessions: (parts.sessions.into_iter())
                 .map(|session| (session.id, Arc::new(session)))
                 .collect(),
+            sessions_changed: parts.sessions_changed,
         }
     }
 }

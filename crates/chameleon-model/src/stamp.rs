@@ -52,6 +52,12 @@ impl Stamp {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The time that is `duration` later; the last there is for anything beyond.
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
     /// The time that has passed from `self` to `later`, zero where clocks disagree about the order.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_micros(u64::try_from(later.0 - self.0).unwrap_or(0))

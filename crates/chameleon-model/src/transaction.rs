@@ -105,6 +105,13 @@ pub enum Precondition {
         /// Which session.
         session: SessionId,
     },
+    /// Nothing under the prefix was changed or deleted after this revision.
+    Unchanged {
+        /// Under which prefix.
+        prefix: Prefix,
+        /// The newest revision that may have changed it.
+        since: Revision,
+    },
 }
 
 /// The new state of a git source: the puts of the transaction, and nothing else, are its keys.
@@ -318,6 +325,23 @@ pub enum Refusal {
     AlreadyHeld {
         /// Which key.
         key: Key,
+    },
+    /// The session that held the key's lock has ended without giving it back; see
+    /// [`Session::lock_delay`](crate::Session::lock_delay).
+    #[error("the lock of key `{key}` cannot be taken yet: its holder's lock-delay runs")]
+    LockDelayed {
+        /// Which key.
+        key: Key,
+    },
+    /// Something under the prefix has changed since.
+    #[error("a key that begins with `{prefix}` was changed at revision {actual}, after {since}")]
+    ChangedUnder {
+        /// Under which prefix.
+        prefix: Prefix,
+        /// What was asked for.
+        since: Revision,
+        /// When it was last changed.
+        actual: Revision,
     },
     /// There is no such session.
     #[error("invalid session \"{session}\"")]

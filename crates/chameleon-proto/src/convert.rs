@@ -184,6 +184,10 @@ impl From<Precondition> for v1::Precondition {
                 session: session.to_string(),
             }),
             Precondition::SessionLive { session } => Wire::SessionLive(session.to_string()),
+            Precondition::Unchanged { prefix, since } => Wire::Unchanged(v1::Unchanged {
+                prefix: prefix.to_string(),
+                since: since.0,
+            }),
         };
         Self {
             precondition: Some(wire),
@@ -211,6 +215,10 @@ impl TryFrom<v1::Precondition> for Precondition {
             },
             Some(Wire::SessionLive(id)) => Self::SessionLive {
                 session: session("session_live", &id)?,
+            },
+            Some(Wire::Unchanged(unchanged)) => Self::Unchanged {
+                prefix: Prefix::new(&unchanged.prefix),
+                since: Revision(unchanged.since),
             },
         })
     }
@@ -434,7 +442,10 @@ pub fn commit_response(outcome: &Outcome) -> v1::CommitResponse {
 fn is_conflict(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::WrongRevision { .. } | Refusal::Exists { .. } | Refusal::MarkerMoved { .. }
+        Refusal::WrongRevision { .. }
+            | Refusal::Exists { .. }
+            | Refusal::ChangedUnder { .. }
+            | Refusal::MarkerMoved { .. }
     )
 }
 

@@ -27,8 +27,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Its first query already sees everything that was committed before the lock was granted.
     fn begin_write(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
 
-    /// Begins a transaction that deletes what no reader needs, beside commits.
-    fn begin_delete(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
+    /// Begins a transaction beside commits: it deletes what no reader needs, or beats a heart.
+    fn begin_beside(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
 
     /// Wakes followers that the transaction's own notice does not reach.
     fn wake(&self);

@@ -1,10 +1,12 @@
 //! The contract that both stores pass the same suite for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Key, Outcome, Prefix, Revision, Snapshot, SourceMarker, Stamp, Transaction,
+    Commit, Epoch, Key, Outcome, Prefix, Revision, Session, SessionId, Snapshot, SourceMarker,
+    Stamp, Transaction,
 };
 use futures::stream::BoxStream;
 
@@ -70,6 +72,21 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::BaseLost`] if the head is another one.
     async fn begin_epoch(&self, found: Stamp, above: Epoch) -> Result<Stamp, StoreError>;
+
+    /// Renews a session on the database's clock, and returns it; `None` if it is not live. Takes no
+    /// revision and wakes nobody.
+    async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError>;
+
+    /// Ends the sessions that were not renewed for twice their time to live, in one transaction; as
+    /// [`commit`](Self::commit), without any outcome if there are none.
+    ///
+    /// `renewable` is for how long the caller has been able to take renewals: a session whose life
+    /// is longer had no chance, and is left alone. Any number of callers may do this at once.
+    async fn end_overdue_sessions(
+        &self,
+        base: &Snapshot,
+        renewable: Duration,
+    ) -> Result<Committed, StoreError>;
 
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
     /// and from time to time for safety. Items may be merged and may come without cause; the first

@@ -22,11 +22,13 @@ macro_rules! embedded {
 const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 1, "0001_history"),
     embedded!("postgres", 2, "0002_access_and_fleet"),
+    embedded!("postgres", 3, "0003_lock_delays"),
 ];
 
 const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 1, "0001_history"),
     embedded!("sqlite", 2, "0002_access"),
+    embedded!("sqlite", 3, "0003_lock_delays"),
 ];
 
 pub(crate) fn postgres() -> Migrator {

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chameleon_model::{
-    Change, Commit, Known, Prefix, Revision, SessionChange, Snapshot, SnapshotParts, SourceMarker,
-    Stamp, Transaction,
+    Change, Commit, Known, Operation, Prefix, Revision, Session, SessionChange, SessionId,
+    Snapshot, SnapshotParts, SourceMarker, Stamp, Transaction,
 };
 
 use crate::backend::{Argument, Sql, Tx};
 use crate::records::{epoch_number, number};
 use crate::rows::{
-    self, ChangeRow, Head, HeadRow, RequestRow, RevisionRow, SessionRow, SourceRow, StampRow,
-    TombstoneRow, TransactionRow,
+    self, ChangeRow, Head, HeadRow, LockDelayRow, RenewalRow, RequestRow, RevisionRow, SessionRow,
+    SourceRow, StampRow, TombstoneRow, TransactionRow,
 };
 use crate::{Changes, HistoryQuery, REPLAY_LIMIT, StoreError};
 
@@ -63,11 +63,13 @@ pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
     let tombstones = "SELECT key, revision FROM latest WHERE deleted AND revision > $1";
     let sessions =
         sessions!("JOIN sessions l ON c.session = l.session AND c.revision = l.revision");
+    let sessions_changed = "SELECT COALESCE(max(revision), 0) AS revision FROM session_changes";
     let floor = Argument::Number(number(head.floor));
     let parts = Parts {
         changes: tx.rows(changes, Vec::new()).await?,
         tombstones: tx.rows(tombstones, vec![floor]).await?,
         sessions: tx.rows(sessions, Vec::new()).await?,
+        sessions_changed: tx.rows(sessions_changed, Vec::new()).await?,
     };
     parts.snapshot(head.stamp, head.floor)
 }
@@ -90,11 +92,14 @@ pub(crate) async fn state_at<T: Tx>(
         "JOIN (SELECT session, max(revision) AS revision FROM session_changes WHERE revision <= $1 \
          GROUP BY session) l ON c.session = l.session AND c.revision = l.revision WHERE c.live"
     );
+    let sessions_changed =
+        "SELECT COALESCE(max(revision), 0) AS revision FROM session_changes WHERE revision <= $1";
     let at = Argument::Number(number(revision));
     let parts = Parts {
         changes: tx.rows(changes, vec![at.clone()]).await?,
         tombstones: Vec::new(),
-        sessions: tx.rows(sessions, vec![at]).await?,
+        sessions: tx.rows(sessions, vec![at.clone()]).await?,
+        sessions_changed: tx.rows(sessions_changed, vec![at]).await?,
     };
     parts.snapshot(stamp, head.floor)
 }
@@ -103,6 +108,7 @@ struct Parts {
     changes: Vec<ChangeRow>,
     tombstones: Vec<TombstoneRow>,
     sessions: Vec<SessionRow>,
+    sessions_changed: Vec<RevisionRow>,
 }
 
 impl Parts {
@@ -115,6 +121,10 @@ impl Parts {
                 .collect::<Result<_, _>>()?,
             entries: Vec::with_capacity(self.changes.len()),
             sessions: Vec::new(),
+            sessions_changed: match self.sessions_changed.first() {
+                Some(row) => rows::revision(row.revision)?,
+                None => Revision::ZERO,
+            },
         };
         for row in self.changes {
             let revision = rows::revision(row.revision)?;
@@ -315,6 +325,15 @@ pub(crate) async fn known<T: Tx>(
             .map(|marker| (marker.name, marker.commit))
             .collect();
     }
+    if group.iter().any(takes_a_lock) {
+        let running = "SELECT key, until_micros FROM lock_delays WHERE until_micros > $1";
+        let now = Argument::Number(head.now.0);
+        let rows: Vec<LockDelayRow> = tx.rows(running, vec![now]).await?;
+        for row in rows {
+            let (key, until) = row.try_into()?;
+            known.lock_delays.insert(key, until);
+        }
+    }
     let ids: BTreeSet<_> = group.iter().filter_map(|one| one.request_id).collect();
     let ids: Vec<_> = ids.into_iter().map(|id| Argument::Id(id.0)).collect();
     // Both databases bound the number of arguments.
@@ -326,6 +345,45 @@ pub(crate) async fn known<T: Tx>(
         }
     }
     Ok(known)
+}
+
+fn takes_a_lock(transaction: &Transaction) -> bool {
+    (transaction.operations.iter()).any(|operation| matches!(operation, Operation::Lock { .. }))
+}
+
+/// A live session.
+pub(crate) async fn session<T: Tx>(
+    tx: &mut T,
+    id: SessionId,
+) -> Result<Option<Arc<Session>>, StoreError> {
+    let one = sessions!(
+        "JOIN sessions l ON c.session = l.session AND c.revision = l.revision WHERE l.session = $1"
+    );
+    let rows: Vec<SessionRow> = tx.rows(one, vec![Argument::Id(id.0)]).await?;
+    let Some(row) = rows.into_iter().next() else {
+        return Ok(None);
+    };
+    Ok(match row.try_into()? {
+        SessionChange::Opened(session) => Some(session),
+        SessionChange::Ended(_) => None,
+    })
+}
+
+/// The sessions that have not been renewed for twice their time to live, as Consul waits, and that
+/// could have been: their life fits into `renewable`.
+pub(crate) async fn overdue<T: Tx>(
+    tx: &mut T,
+    head: &Head,
+    renewable_micros: i64,
+) -> Result<Vec<RenewalRow>, StoreError> {
+    let overdue = "SELECT l.session, l.renewed_micros FROM sessions l \
+                   JOIN session_changes c ON c.session = l.session AND c.revision = l.revision \
+                   WHERE c.ttl_nanos / 500 <= $1 - l.renewed_micros AND c.ttl_nanos / 500 <= $2";
+    let limits = vec![
+        Argument::Number(head.now.0),
+        Argument::Number(renewable_micros),
+    ];
+    Ok(tx.rows(overdue, limits).await?)
 }
 
 fn requests(count: usize) -> Sql {

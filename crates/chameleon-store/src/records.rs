@@ -28,6 +28,8 @@ pub(crate) struct Batch<'a> {
     /// Sessions that are live after the batch, by the revision that opened them.
     pub(crate) opened: Vec<(Uuid, i64)>,
     pub(crate) ended: Vec<Uuid>,
+    /// Keys whose locks cannot be taken, until when.
+    pub(crate) delayed: Vec<(&'a str, i64)>,
     pub(crate) sources: Vec<SourceRecord<'a>>,
     pub(crate) requests: Vec<RequestRecord>,
 }
@@ -126,6 +128,9 @@ impl<'a> Batch<'a> {
             session_changes,
             opened,
             ended,
+            delayed: (decided.delayed.iter())
+                .map(|(key, until)| (key.as_str(), until.0))
+                .collect(),
             sources: newest_sources(&decided.moved),
             requests: decided.answered.iter().filter_map(request_of).collect(),
         }

@@ -139,6 +139,22 @@ row! {
 }
 
 row! {
+    /// A key whose lock cannot be taken until then.
+    LockDelayRow {
+        key: String,
+        until_micros: i64,
+    }
+}
+
+row! {
+    /// A live session with its last renewal.
+    RenewalRow {
+        session: Uuid,
+        renewed_micros: i64,
+    }
+}
+
+row! {
     /// One revision of a list.
     RevisionRow {
         revision: i64,
@@ -230,6 +246,14 @@ impl TryFrom<SessionRow> for SessionChange {
             lock_delay: duration(row.lock_delay_nanos)?,
             create_revision: revision(row.create_revision)?,
         })))
+    }
+}
+
+impl TryFrom<LockDelayRow> for (Key, Timestamp) {
+    type Error = StoreError;
+
+    fn try_from(row: LockDelayRow) -> Result<Self, StoreError> {
+        Ok((key(&row.key)?, Timestamp(row.until_micros)))
     }
 }
 

@@ -1,15 +1,18 @@
 //! The verbs of the contract, once for both databases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Decided, Epoch, Revision, Snapshot, SourceMarker, Stamp, Tag, Transaction, decide,
+    Commit, Decided, Epoch, Operation, Origin, Revision, Session, SessionId, Snapshot,
+    SourceMarker, Stamp, Tag, Transaction, decide,
 };
 
 use crate::backend::{Argument, Backend, Tx};
 use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
+use crate::rows::Head;
 use crate::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError, clean, read};
 
 #[async_trait]
@@ -67,6 +70,18 @@ impl<B: Backend> Store for B {
         within(self.patience().verb, begin_epoch(self, found, above)).await
     }
 
+    async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        within(self.patience().verb, renew(self, id)).await
+    }
+
+    async fn end_overdue_sessions(
+        &self,
+        base: &Snapshot,
+        renewable: Duration,
+    ) -> Result<Committed, StoreError> {
+        within(self.patience().verb, end_overdue(self, base, renewable)).await
+    }
+
     fn notifications(&self) -> Notifications {
         self.follow()
     }
@@ -80,11 +95,22 @@ async fn commit(
     group.iter_mut().for_each(clean::transaction);
     let mut tx = store.begin_write().await?;
     let head = read::head(&mut tx).await?;
-    let Changes::Since(missed) = read::way_from(&mut tx, base.stamp(), &head).await? else {
+    commit_locked(store, tx, &head, base, group).await
+}
+
+/// Commits `group` in a transaction that holds the head's lock.
+async fn commit_locked<B: Backend>(
+    store: &B,
+    mut tx: B::Tx,
+    head: &Head,
+    base: &Snapshot,
+    group: Vec<Transaction>,
+) -> Result<Committed, StoreError> {
+    let Changes::Since(missed) = read::way_from(&mut tx, base.stamp(), head).await? else {
         return Err(StoreError::BaseLost { held: base.stamp() });
     };
     let base = replay(base, &missed)?;
-    let known = read::known(&mut tx, &group, &head).await?;
+    let known = read::known(&mut tx, &group, head).await?;
     let decided = decide(&base, group, known, new_tag);
     let batch = Batch::of(&decided, head.now);
     if !batch.is_empty() {
@@ -96,6 +122,65 @@ async fn commit(
     }
     drop(batch);
     Ok(committed(missed, decided))
+}
+
+async fn renew(store: &impl Backend, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+    let mut tx = store.begin_beside().await?;
+    let now = Argument::Number(read::head(&mut tx).await?.now.0);
+    // Never back: of two renewals the one that waited for the other may carry the earlier time.
+    let renew =
+        "UPDATE sessions SET renewed_micros = $1 WHERE session = $2 AND renewed_micros < $1";
+    tx.run(renew, vec![now, Argument::Id(id.0)]).await?;
+    let session = read::session(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(session)
+}
+
+async fn end_overdue(
+    store: &impl Backend,
+    base: &Snapshot,
+    renewable: Duration,
+) -> Result<Committed, StoreError> {
+    let renewable = i64::try_from(renewable.as_micros()).unwrap_or(i64::MAX);
+    // Looked for without the lock first: mostly there are none.
+    let mut tx = store.begin_read().await?;
+    let head = read::head(&mut tx).await?;
+    let none = read::overdue(&mut tx, &head, renewable).await?.is_empty();
+    drop(tx);
+    if none {
+        return Ok(Committed {
+            outcomes: Vec::new(),
+            commits: Vec::new(),
+            snapshot: base.clone(),
+        });
+    }
+    let mut tx = store.begin_write().await?;
+    let head = read::head(&mut tx).await?;
+    let mut operations = Vec::new();
+    for row in read::overdue(&mut tx, &head, renewable).await? {
+        // Holds the row until the end: a renewal at the same moment either comes first, and the
+        // session lives, or finds that it has ended.
+        let hold = "UPDATE sessions SET renewed_micros = renewed_micros \
+                    WHERE session = $1 AND renewed_micros = $2";
+        let same = vec![
+            Argument::Id(row.session),
+            Argument::Number(row.renewed_micros),
+        ];
+        if tx.run(hold, same).await? > 0 {
+            operations.push(Operation::EndSession(SessionId(row.session)));
+        }
+    }
+    let end = Transaction {
+        operations,
+        origin: Origin {
+            author: "chameleon".to_owned(),
+            message: "Sessions were not renewed in time".to_owned(),
+            via: "expiry".to_owned(),
+            ..Origin::default()
+        },
+        ..Transaction::default()
+    };
+    commit_locked(store, tx, &head, base, vec![end]).await
 }
 
 fn replay(base: &Snapshot, missed: &[Arc<Commit>]) -> Result<Snapshot, StoreError> {
@@ -189,7 +274,7 @@ async fn compact(store: &impl Backend, floor: Revision) -> Result<(), StoreError
     tx.commit().await?;
     for statement in COMPACTION {
         loop {
-            let mut tx = store.begin_delete().await?;
+            let mut tx = store.begin_beside().await?;
             let arguments = vec![floor.clone(), Argument::Number(number(Revision(STEP)))];
             let deleted = tx.run(statement, arguments).await?;
             tx.commit().await?;

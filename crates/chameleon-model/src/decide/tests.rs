@@ -273,6 +273,78 @@ fn locks_are_taken_held_and_given_back() {
     assert!(ended.session(session(1).id).is_none());
 }
 
+#[test]
+fn a_lost_lock_is_not_to_be_had_until_its_delay_is_over() {
+    let session = |n| Session {
+        id: SessionId(Uuid::from_u128(n)),
+        name: String::new(),
+        behavior: SessionBehavior::Delete,
+        ttl: None,
+        lock_delay: std::time::Duration::from_micros(10),
+        create_revision: Revision::ZERO,
+    };
+    let lock = |n| Operation::Lock {
+        key: key("a"),
+        value: Bytes::new(),
+        flags: 0,
+        session: session(n).id,
+    };
+    let at = |now, lock_delays| Known {
+        now: Timestamp(now),
+        lock_delays,
+        ..Known::default()
+    };
+    let open = vec![
+        Operation::OpenSession(session(1)),
+        Operation::OpenSession(session(2)),
+        lock(1),
+    ];
+    let base = run(&Snapshot::default(), vec![of(open)]).snapshot;
+    let end = || Operation::EndSession(session(1).id);
+
+    // Within one transaction, within one group, and from what the store has kept.
+    let refused = "the lock of key `a` cannot be taken yet: its holder's lock-delay runs";
+    let together = run_knowing(
+        &base,
+        vec![of(vec![end(), lock(2)])],
+        at(5, BTreeMap::new()),
+    );
+    assert_eq!(refusal(&together.outcomes[0]), refused);
+    assert!(together.delayed.is_empty(), "a refused end delays nothing");
+    let group = vec![of(vec![end()]), of(vec![lock(2)])];
+    let ended = run_knowing(&base, group, at(5, BTreeMap::new()));
+    assert_eq!(refusal(&ended.outcomes[1]), refused);
+    assert_eq!(ended.delayed, [(key("a"), Timestamp(15))].into());
+    for (now, taken) in [(14, false), (15, true)] {
+        let known = at(now, ended.delayed.clone());
+        let next = run_knowing(&ended.snapshot, vec![of(vec![lock(2)])], known);
+        let committed = matches!(next.outcomes[0], Outcome::Committed(_));
+        assert_eq!(committed, taken, "{now}");
+    }
+}
+
+#[test]
+fn a_prefix_is_unchanged_until_anything_under_it_is() {
+    let one = run(&Snapshot::default(), vec![of(vec![put("a/b", "1")])]).snapshot;
+    let two = run(&one, vec![of(vec![put("b", "1")])]).snapshot;
+    let three = run(&two, vec![of(vec![delete("a/b")])]).snapshot;
+    let since = |revision| Transaction {
+        preconditions: vec![Precondition::Unchanged {
+            prefix: Prefix::new("a/"),
+            since: Revision(revision),
+        }],
+        ..of(vec![put("c", "1")])
+    };
+    assert!(matches!(
+        run(&two, vec![since(1)]).outcomes[0],
+        Outcome::Committed(_)
+    ));
+    assert_eq!(
+        refusal(&run(&three, vec![since(2)]).outcomes[0]),
+        "a key that begins with `a/` was changed at revision 3, after 2"
+    );
+}
+
 fn operations() -> impl Strategy<Value = Operation> {
     let name = prop::sample::select(vec!["a", "a/b", "a/c", "b", "b/x"]);
     prop_oneof![

@@ -273,7 +273,7 @@ impl Backend for PostgresStore {
         self.pool.begin_with(begin).await
     }
 
-    async fn begin_delete(&self) -> Result<Self::Tx, sqlx::Error> {
+    async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.pool.begin().await
     }
 

@@ -14,6 +14,9 @@ pub(super) async fn write(to: &mut PgConnection, batch: &Batch<'_>) -> Result<()
     if !batch.session_changes.is_empty() {
         sessions(to, batch).await?;
     }
+    if !batch.delayed.is_empty() {
+        lock_delays(to, batch).await?;
+    }
     if !batch.sources.is_empty() {
         sources(to, &batch.sources, batch.now_micros).await?;
     }
@@ -115,6 +118,23 @@ async fn sessions(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::
     .bind(column(&batch.opened, |(session, _)| *session))
     .bind(column(&batch.opened, |(_, revision)| *revision))
     .bind(batch.now_micros)
+    .execute(to)
+    .await
+    .map(drop)
+}
+
+async fn lock_delays(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM lock_delays WHERE until_micros <= $1")
+        .bind(batch.now_micros)
+        .execute(&mut *to)
+        .await?;
+    sqlx::query(
+        "INSERT INTO lock_delays (key, until_micros) \
+         SELECT * FROM UNNEST($1::text[], $2::bigint[]) \
+         ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros",
+    )
+    .bind(column(&batch.delayed, |(key, _)| *key))
+    .bind(column(&batch.delayed, |(_, until)| *until))
     .execute(to)
     .await
     .map(drop)

@@ -153,7 +153,7 @@ impl Backend for SqliteStore {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
-    async fn begin_delete(&self) -> Result<Self::Tx, sqlx::Error> {
+    async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.begin_write().await
     }
 

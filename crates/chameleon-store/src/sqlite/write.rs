@@ -40,6 +40,22 @@ pub(super) async fn write(to: &mut SqliteConnection, batch: &Batch<'_>) -> Resul
         },
     )
     .await?;
+    if !batch.delayed.is_empty() {
+        sqlx::query("DELETE FROM lock_delays WHERE until_micros <= $1")
+            .bind(now)
+            .execute(&mut *to)
+            .await?;
+    }
+    insert(
+        to,
+        LOCK_DELAYS,
+        &batch.delayed,
+        LOCK_DELAY_MOVES,
+        |mut row, (key, until)| {
+            row.push_bind(*key).push_bind(*until);
+        },
+    )
+    .await?;
     insert(
         to,
         SOURCES,
@@ -107,6 +123,9 @@ const SESSION_CHANGES: &str = "session_changes (session, revision, live, name, b
 const SESSIONS: &str = "sessions (session, revision, renewed_micros)";
 const SESSION_MOVES: &str = " ON CONFLICT (session) DO UPDATE \
      SET revision = excluded.revision, renewed_micros = excluded.renewed_micros";
+const LOCK_DELAYS: &str = "lock_delays (key, until_micros)";
+const LOCK_DELAY_MOVES: &str =
+    " ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros";
 const SOURCES: &str = "sources (name, git_commit, profiles, epoch, revision, tag, at_micros)";
 const SOURCE_MOVES: &str = " ON CONFLICT (name) DO UPDATE SET git_commit = excluded.git_commit, \
      profiles = excluded.profiles, epoch = excluded.epoch, revision = excluded.revision, \

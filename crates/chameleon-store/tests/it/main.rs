@@ -7,7 +7,7 @@ mod sqlite;
 mod write;
 
 use self::contract::{
-    cancelling, compaction, following, history, lineage, reading, retries, writing,
+    cancelling, compaction, following, history, lineage, reading, retries, sessions, writing,
 };
 
 /// Runs every case of the contract on one kind of store, each on a database of its own.
@@ -70,6 +70,10 @@ both_stores! {
     lineage::an_epoch_begins_only_where_it_was_meant_to,
     lineage::an_epoch_lies_above_all_that_readers_hold,
     lineage::commits_go_on_under_a_new_epoch,
+    sessions::a_renewal_takes_no_revision_and_knows_who_lives,
+    sessions::overdue_sessions_end_and_others_do_not,
+    sessions::a_lock_delay_holds_for_every_server,
+    sessions::the_index_of_sessions_never_falls,
     cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_compaction_cancelled_anywhere_leaves_nothing_behind,

@@ -12,7 +12,8 @@ pub(crate) mod watch;
 use std::sync::Arc;
 
 use chameleon_model::{
-    Commit, Entry, Key, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+    Commit, Entry, Key, Outcome, Revision, Session, SessionId, Snapshot, SourceMarker, SourceName,
+    Stamp, Transaction,
 };
 use chameleon_store::{HistoryQuery, Store};
 use service_kit::Lifecycle;
@@ -121,6 +122,15 @@ impl App {
             .judge_and_commit(transaction, reservation, Checker::merged)
             .await;
         self.counted(Face::Grpc, outcome)
+    }
+
+    /// Renews a session, and returns it; `None` if it is not live.
+    pub(crate) async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, Error> {
+        if !self.replica.link().is_available() {
+            let reason = "the database is unavailable; no session ends meanwhile, try again later";
+            return Err(Error::Unavailable(reason.to_owned()));
+        }
+        Ok(self.store.renew_session(id).await?)
     }
 
     /// Stores a transaction of single writes, each value checked for itself only.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chameleon_model::Key;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::error::Error;
 use super::selection::Selection;
@@ -13,6 +13,7 @@ use super::selection::Selection;
 /// state, so a slow watcher costs nothing while it is slow.
 pub(crate) struct Hub {
     registry: Mutex<Registry>,
+    sessions: watch::Sender<()>,
     limit: usize,
 }
 
@@ -40,6 +41,7 @@ impl Hub {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             registry: Mutex::default(),
+            sessions: watch::Sender::new(()),
             limit,
         }
     }
@@ -91,8 +93,20 @@ impl Hub {
         }
     }
 
+    /// Hears of sessions that are opened or end; bounded by who asks, and read the state after
+    /// this call.
+    pub(crate) fn watch_sessions(&self) -> watch::Receiver<()> {
+        self.sessions.subscribe()
+    }
+
+    /// Wakes who watches the sessions.
+    pub(crate) fn wake_sessions(&self) {
+        self.sessions.send_replace(());
+    }
+
     /// Wakes every watch, because the state was replaced as a whole.
     pub(crate) fn wake_all(&self) {
+        self.wake_sessions();
         let registry = self.lock();
         let under = registry.prefixes.values().flat_map(HashMap::values);
         for wake in (registry.keys.values().chain(under)).flat_map(HashMap::values) {

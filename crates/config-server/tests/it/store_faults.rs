@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chameleon_model::{Commit, Epoch, Revision, Snapshot, SourceMarker, Stamp, Transaction};
+use chameleon_model::{
+    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Transaction,
+};
 use chameleon_proto::v1;
 use chameleon_store::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
 use config_server::{Limits, Settings};
@@ -102,6 +104,18 @@ impl Store for Gate {
 
     async fn begin_epoch(&self, found: Stamp, above: Epoch) -> Result<Stamp, StoreError> {
         self.behind().begin_epoch(found, above).await
+    }
+
+    async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.behind().renew_session(id).await
+    }
+
+    async fn end_overdue_sessions(
+        &self,
+        base: &Snapshot,
+        renewable: Duration,
+    ) -> Result<Committed, StoreError> {
+        self.behind().end_overdue_sessions(base, renewable).await
     }
 
     fn notifications(&self) -> Notifications {

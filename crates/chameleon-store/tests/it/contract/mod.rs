@@ -7,4 +7,5 @@ pub(crate) mod history;
 pub(crate) mod lineage;
 pub(crate) mod reading;
 pub(crate) mod retries;
+pub(crate) mod sessions;
 pub(crate) mod writing;

@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use service_kit::Backoff;
 use service_kit::health::Check;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Pending, take_group};
@@ -24,6 +25,9 @@ const TRIES: usize = 3;
 /// How long it may take to read the whole state, which a large one takes longer for than other
 /// calls: without it there is nothing to serve, or nothing new.
 const LOAD_LIMIT: Duration = Duration::from_mins(2);
+
+/// How often it is looked whether sessions have ended; their lives are counted in tens of seconds.
+const EXPIRY: Duration = Duration::from_secs(1);
 
 /// Learns what becomes part of the served state, before any watch is woken.
 pub(crate) trait Observer: Send + Sync {
@@ -76,6 +80,8 @@ impl Follower {
     /// Runs until `soft` is cancelled; then stores what waits, and takes no more.
     pub(crate) async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
         let mut notifications = self.store.notifications();
+        let mut expiry = tokio::time::interval(EXPIRY);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let away = !self.replica.link.is_available();
             tokio::select! {
@@ -86,6 +92,7 @@ impl Follower {
                     // Without them, what other servers store would never be seen here.
                     None => anyhow::bail!("follow the store: its notices have ended"),
                 },
+                _ = expiry.tick(), if !away => self.end_overdue_sessions().await,
                 () = self.backoff.wait(), if away => self.follow().await,
             }
         }
@@ -162,6 +169,26 @@ impl Follower {
         outcomes
     }
 
+    /// Ends the sessions whose time is over. Each has a whole life first after the database was
+    /// away, when nobody could renew.
+    async fn end_overdue_sessions(&mut self) {
+        let base = self.replica.snapshot();
+        if base.sessions().all(|session| session.ttl.is_none()) {
+            return;
+        }
+        let renewable = self.replica.link.available_for();
+        let end = self.store.end_overdue_sessions(&base, renewable);
+        match within(self.replica.limits.store_timeout, end).await {
+            Ok(ended) => {
+                self.answered();
+                self.publish(ended.snapshot, &ended.commits, &HashMap::new());
+            }
+            // The notice of another's commits, or the next look, leads on.
+            Err(StoreError::BaseLost { .. }) => self.follow().await,
+            Err(error) => self.lost(&error),
+        }
+    }
+
     /// Looks whether others have stored something.
     async fn follow(&mut self) {
         match self.catch_up().await {
@@ -231,6 +258,9 @@ impl Follower {
         self.replica.current.store(Arc::new(next));
         let changes = commits.iter().flat_map(|commit| &commit.changes);
         self.replica.hub.wake(changes.map(Change::key));
+        if commits.iter().any(|commit| !commit.sessions.is_empty()) {
+            self.replica.hub.wake_sessions();
+        }
     }
 
     fn replace(&self, snapshot: Snapshot) {

@@ -11,6 +11,8 @@ pub(crate) struct Link {
     started: Instant,
     /// Microseconds from the start to the last answer.
     answered: AtomicU64,
+    /// Microseconds from the start to the first answer after the store was away.
+    back: AtomicU64,
     available: AtomicBool,
 }
 
@@ -20,6 +22,7 @@ impl Link {
         Self {
             started: Instant::now(),
             answered: AtomicU64::new(0),
+            back: AtomicU64::new(0),
             available: AtomicBool::new(true),
         }
     }
@@ -28,7 +31,9 @@ impl Link {
     pub(super) fn answered(&self) {
         let since = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.answered.store(since, Ordering::Relaxed);
-        self.available.store(true, Ordering::Release);
+        if !self.available.swap(true, Ordering::AcqRel) {
+            self.back.store(since, Ordering::Relaxed);
+        }
     }
 
     /// The store has failed to answer.
@@ -39,6 +44,12 @@ impl Link {
     /// Says whether the store gave its last answer as it should.
     pub(crate) fn is_available(&self) -> bool {
         self.available.load(Ordering::Acquire)
+    }
+
+    /// For how long the store has been answering, as far as this server knows.
+    pub(super) fn available_for(&self) -> Duration {
+        let back = Duration::from_micros(self.back.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(back)
     }
 
     /// The time since the store last answered: how old the served state may be.
