@@ -4,6 +4,8 @@ mod access;
 mod bad_input;
 mod binary;
 mod consul;
+mod consul_sessions;
+mod consul_txn;
 mod fleet;
 mod pages;
 mod replicas;

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chameleon_model::{Entry, Revision};
+use chameleon_model::{Entry, Key, Revision};
 use serde::Serialize;
 
 use super::Face;
@@ -25,6 +25,29 @@ pub(super) struct EntryAnswer<'a> {
     session: Option<String>,
     create_index: u64,
     modify_index: u64,
+}
+
+impl<'a> EntryAnswer<'a> {
+    /// A key that does not exist, where that is an answer.
+    pub(super) fn nothing(key: &'a Key) -> Self {
+        Self {
+            lock_index: 0,
+            key: key.as_str(),
+            flags: 0,
+            value: None,
+            session: None,
+            create_index: 0,
+            modify_index: 0,
+        }
+    }
+
+    /// The same without its value, as a transaction tells of what it has written.
+    pub(super) fn without_value(self) -> Self {
+        Self {
+            value: None,
+            ..self
+        }
+    }
 }
 
 impl<'a> From<&'a Arc<Entry>> for EntryAnswer<'a> {
@@ -68,7 +91,15 @@ pub(super) fn not_found() -> Response {
 }
 
 /// Adds what every read answers, found or not.
-pub(super) fn with_read_headers(mut response: Response, face: &Face, index: Revision) -> Response {
+pub(super) fn with_read_headers(response: Response, face: &Face, index: Revision) -> Response {
+    let mut response = with_contact(response, face);
+    let index = HeaderValue::from(index_of(index));
+    (response.headers_mut()).insert(HeaderName::from_static("x-consul-index"), index);
+    response
+}
+
+/// Adds how old the state may be that an answer was read from.
+pub(super) fn with_contact(mut response: Response, face: &Face) -> Response {
     let link = face.app.replica.link();
     let (known, contact) = if link.is_available() {
         ("true", 0)
@@ -79,7 +110,6 @@ pub(super) fn with_read_headers(mut response: Response, face: &Face, index: Revi
     let mut add = |name: &'static str, value: HeaderValue| {
         headers.insert(HeaderName::from_static(name), value);
     };
-    add("x-consul-index", HeaderValue::from(index_of(index)));
     add("x-consul-knownleader", HeaderValue::from_static(known));
     let contact = u64::try_from(contact).unwrap_or(u64::MAX);
     add("x-consul-lastcontact", HeaderValue::from(contact));

@@ -48,6 +48,15 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// Prints in whole seconds where that is exact, as clients write their times to live.
+pub(super) fn print(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
 fn unit(name: &str) -> Option<f64> {
     Some(match name {
         "ns" => 1e-9,

@@ -4,12 +4,15 @@
 //! asked key or prefix: its revision and one more. What of Consul is not served answers 404 and says so.
 
 mod answer;
+mod body;
 mod delete;
 mod duration;
 mod error;
 mod get;
 mod put;
 mod query;
+mod session;
+mod txn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get as on_get};
+use axum::routing::{any, get as on_get, put as on_put};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -27,6 +30,9 @@ use crate::app::access::bearer;
 use answer::json;
 use error::Refused;
 use query::Query;
+
+/// The one node there is, which stands for all replicas.
+const NODE: &str = "chameleon";
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -43,6 +49,13 @@ pub(super) fn router(app: Arc<App>, address: SocketAddr, soft: CancellationToken
         .route("/v1/kv", any(kv))
         .route("/v1/kv/", any(kv))
         .route("/v1/kv/{*key}", any(kv))
+        .route("/v1/txn", on_put(txn::txn))
+        .route("/v1/session/create", on_put(session::create))
+        .route("/v1/session/destroy/{id}", on_put(session::destroy))
+        .route("/v1/session/renew/{id}", on_put(session::renew))
+        .route("/v1/session/info/{id}", on_get(session::info))
+        .route("/v1/session/list", on_get(session::list))
+        .route("/v1/session/node/{node}", on_get(session::node))
         .route("/v1/status/leader", on_get(leader))
         .route("/v1/status/peers", on_get(peers))
         .route("/v1", any(not_served))
@@ -89,8 +102,8 @@ async fn peers(State(face): State<Face>, uri: Uri, headers: HeaderMap) -> Respon
 
 async fn not_served(uri: Uri) -> Response {
     let text = format!(
-        "`{}` is not served here: of Consul's API there are /v1/kv, /v1/status/leader and \
-         /v1/status/peers\n",
+        "`{}` is not served here: of Consul's API there are /v1/kv, /v1/txn, /v1/session/... and \
+         /v1/status/...\n",
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()

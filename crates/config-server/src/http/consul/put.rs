@@ -1,24 +1,18 @@
 //! `PUT /v1/kv/{key}`: the body is the value, whatever its content type says.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use chameleon_model::{
     Key, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Refusal, SessionId, Transaction,
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use uuid::Uuid;
 
 use super::answer::{json, revision_of};
+use super::body::{announced, received};
 use super::error::Refused;
 use super::query::Query;
 use super::{Face, admit, key_of, via};
-
-/// How long a value may take to arrive: it takes room from other writers meanwhile.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Under which condition the value is written.
 #[derive(Clone, Copy)]
@@ -45,8 +39,8 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
     };
     let via = via(request);
     let mut reservation = face.app.replica.reservation();
-    reservation.grow(announced(&request.headers)?)?;
-    let value = received(body).await?;
+    reservation.grow(announced(&request.headers, MAX_VALUE_BYTES)?)?;
+    let value = received(body, MAX_VALUE_BYTES).await?;
     let transaction = transaction(key, value, flags, mode, via);
     let outcome = face.app.commit_single(transaction, reservation).await?;
     written(&outcome).map(|written| json(&query, &written))
@@ -82,41 +76,6 @@ impl Mode {
             None => Some(Self::Always),
         })
     }
-}
-
-/// How many bytes will come at most; fails if they are said to be too many.
-fn announced(headers: &HeaderMap) -> Result<usize, Refused> {
-    let header = headers.get(header::CONTENT_LENGTH);
-    let length = header.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    match length {
-        Some(bytes) if bytes > MAX_VALUE_BYTES => Err(too_large(&format!("{bytes} bytes"))),
-        Some(bytes) => Ok(bytes),
-        None => Ok(MAX_VALUE_BYTES),
-    }
-}
-
-async fn received(body: Body) -> Result<Bytes, Refused> {
-    let limited = Limited::new(body, MAX_VALUE_BYTES);
-    let collected = tokio::time::timeout(BODY_LIMIT, limited.collect());
-    let collected = (collected.await).map_err(|_| {
-        Refused::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the request's body did not come",
-        )
-    })?;
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large("more bytes than that")),
-        Err(error) => Err(Refused::bad(format!(
-            "the request's body ended early: {error}"
-        ))),
-    }
-}
-
-fn too_large(found: &str) -> Refused {
-    let text =
-        format!("Request body too large, max size: {MAX_VALUE_BYTES} bytes; the value has {found}");
-    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
 fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode, via: String) -> Transaction {
@@ -160,6 +119,7 @@ fn written(outcome: &Outcome) -> Result<bool, Refused> {
     let Outcome::Refused(refusals) = outcome else {
         return Ok(true);
     };
+    // A lock-delay is no error: the lock is just not to be had yet.
     let unknown = refusals
         .iter()
         .find(|refusal| matches!(refusal, Refusal::NoSession { .. }));

@@ -1,0 +1,49 @@
+//! Bodies of requests: bounded in size and in time.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::error::Refused;
+
+/// How long a body may take to arrive: it takes room from other writers meanwhile.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many bytes will come at most; fails if they are said to be too many.
+pub(super) fn announced(headers: &HeaderMap, limit: usize) -> Result<usize, Refused> {
+    let header = headers.get(header::CONTENT_LENGTH);
+    let length = header.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    match length {
+        Some(bytes) if bytes > limit => Err(too_large(&format!("{bytes} bytes"), limit)),
+        Some(bytes) => Ok(bytes),
+        None => Ok(limit),
+    }
+}
+
+/// The body, of `limit` bytes at most.
+pub(super) async fn received(body: Body, limit: usize) -> Result<Bytes, Refused> {
+    let limited = Limited::new(body, limit);
+    let collected = tokio::time::timeout(BODY_LIMIT, limited.collect());
+    let collected = (collected.await).map_err(|_| {
+        Refused::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not come",
+        )
+    })?;
+    match collected {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(too_large("more bytes than that", limit))
+        }
+        Err(error) => Err(Refused::bad(format!(
+            "the request's body ended early: {error}"
+        ))),
+    }
+}
+
+fn too_large(found: &str, limit: usize) -> Refused {
+    let text = format!("Request body too large, max size: {limit} bytes; this one has {found}");
+    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
