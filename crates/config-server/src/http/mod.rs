@@ -88,6 +88,9 @@ fn method_name(method: &Method) -> &'static str {
 fn route_name(path: Option<&MatchedPath>) -> &'static str {
     match path.map(MatchedPath::as_str) {
         Some(path) if path.starts_with("/v1/kv") => "/v1/kv",
+        Some("/v1/agent/self") => "/v1/agent/self",
+        Some("/v1/catalog/nodes") => "/v1/catalog/nodes",
+        Some("/v1/catalog/datacenters") => "/v1/catalog/datacenters",
         Some("/v1/status/leader") => "/v1/status/leader",
         Some("/v1/status/peers") => "/v1/status/peers",
         Some("/health/live") => "/health/live",

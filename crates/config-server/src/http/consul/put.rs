@@ -38,6 +38,7 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
         return Err(Refused::bad("Missing key name"));
     }
     let key = Key::new(&key).map_err(|error| Refused::bad(error.to_string()))?;
+    query.exclude(&["cas", "acquire", "release"])?;
     let flags = query.number("flags")?.unwrap_or(0);
     let Some(mode) = Mode::of(&query)? else {
         // Nobody can hold a lock under what is no session's id.
@@ -55,15 +56,7 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
 impl Mode {
     /// `None` for a release that can't succeed.
     fn of(query: &Query) -> Result<Option<Self>, Refused> {
-        let given = ["cas", "acquire", "release"].map(|name| query.has(name));
-        if given.into_iter().filter(|given| *given).count() > 1 {
-            return Err(Refused::bad(
-                "Conflicting flags: use one of ?cas, ?acquire and ?release",
-            ));
-        }
-        if query.has("cas") {
-            let index = query.number("cas")?;
-            let index = index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?;
+        if let Some(index) = query.number("cas")? {
             return Ok(Some(Self::CompareAndSet(index)));
         }
         let session = |name| {
@@ -106,7 +99,7 @@ async fn received(body: Body) -> Result<Bytes, Refused> {
     })?;
     match collected {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large("more bytes than that")),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large("more bytes")),
         Err(error) => Err(Refused::bad(format!(
             "the request's body ended early: {error}"
         ))),
@@ -114,8 +107,7 @@ async fn received(body: Body) -> Result<Bytes, Refused> {
 }
 
 fn too_large(found: &str) -> Refused {
-    let text =
-        format!("Request body too large, max size: {MAX_VALUE_BYTES} bytes; the value has {found}");
+    let text = format!("Request body({found}) too large, max size: {MAX_VALUE_BYTES} bytes.");
     Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
