@@ -2,9 +2,11 @@
 
 mod apt;
 mod bench;
+mod compare;
 mod e2e;
 mod images;
 mod lint;
+mod peers;
 mod postgres;
 mod shell;
 mod test;
@@ -27,6 +29,8 @@ enum Command {
     Test(test::Args),
     /// Bring a Postgres with fsync and measure how fast the platform is
     Bench(bench::Args),
+    /// Ask a real Consul and ours the same, and hold the differences against the documented ones
+    Compare(compare::Args),
     /// Bring a Postgres for tests run by hand, until Ctrl-C
     Postgres(postgres::Args),
     /// Build the Docker images of the platform, and provide the public ones that it needs
@@ -44,6 +48,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(args) => test::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Compare(args) => compare::run(&args),
         Command::Postgres(args) => postgres::run(&args).await,
         Command::Images(args) => images::run(&args),
         Command::E2e(args) => e2e::run(&args),

@@ -14,6 +14,7 @@ async fn calls_of_the_consul_dialect() {
     let server = Server::start().await;
     server.write(BETA, "aMapPercentage: 100\n").await;
     let beta = format!("/v1/kv/{BETA}");
+    let long = format!("/v1/kv/{}", "k".repeat(600));
     let too_much = "x".repeat(512 * 1024 + 1);
     let cases: Vec<(&str, &str, &str, u16, &str)> = vec![
         (
@@ -37,9 +38,9 @@ async fn calls_of_the_consul_dialect() {
         ("PUT", "/v1/kv/a%2F..%2Fb", "x", 400, "`..` segment"),
         ("PUT", "/v1/kv/a%0Ab", "x", 400, "control character"),
         ("PUT", "/v1/kv/%FF", "x", 400, "not UTF-8"),
-        ("PUT", "/v1/kv/k?flags=-1", "x", 400, "Invalid flags"),
-        ("PUT", "/v1/kv/k?cas=x", "x", 400, "Invalid cas"),
-        ("PUT", "/v1/kv/k?cas", "x", 400, "Invalid cas"),
+        ("PUT", "/v1/kv/k?flags=-1", "x", 500, "parsing \"-1\""),
+        ("PUT", "/v1/kv/k?cas=x", "x", 500, "parsing \"x\""),
+        ("PUT", "/v1/kv/k?cas", "x", 500, "parsing \"\""),
         (
             "PUT",
             "/v1/kv/k?cas=1&acquire=x",
@@ -69,9 +70,9 @@ async fn calls_of_the_consul_dialect() {
             "/v1/kv/k?recurse&cas=1",
             "",
             400,
-            "Conflicting flags",
+            "Conflicting flags: cas=1&recurse=",
         ),
-        ("DELETE", "/v1/kv/k?cas=", "", 400, "Invalid cas"),
+        ("DELETE", "/v1/kv/k?cas=", "", 500, "parsing \"\""),
         ("GET", "/v1/kv/", "", 400, "Missing key name"),
         ("GET", "/v1/kv/k?index=-1", "", 400, "Invalid index"),
         (
@@ -89,13 +90,39 @@ async fn calls_of_the_consul_dialect() {
             "conflicting semantics",
         ),
         ("GET", "/v1/kv/k?dc=mars", "", 500, "No path to datacenter"),
-        ("POST", "/v1/kv/k", "", 405, "not allowed"),
+        ("GET", "/v1/kv/k?max_stale=5", "", 400, "Invalid max_stale"),
+        ("PUT", &long, "x", 400, "the key has 600 bytes"),
+        ("GET", &long, "", 400, "the key has 600 bytes"),
+        ("DELETE", &long, "", 400, "the key has 600 bytes"),
+        ("GET", "/v1/catalog/nodes?index=x", "", 400, "Invalid index"),
         (
             "GET",
-            "/v1/session/list",
+            "/v1/catalog/datacenters?wait=5",
+            "",
+            400,
+            "Invalid wait time",
+        ),
+        (
+            "GET",
+            "/v1/catalog/nodes?stale&consistent",
+            "",
+            400,
+            "conflicting semantics",
+        ),
+        (
+            "GET",
+            "/v1/status/leader?dc=mars",
+            "",
+            500,
+            "No path to datacenter",
+        ),
+        ("POST", "/v1/kv/k", "", 405, "method POST not allowed"),
+        (
+            "GET",
+            "/v1/acl/tokens",
             "",
             404,
-            "`/v1/session/list` is not served here",
+            "`/v1/acl/tokens` is not served here",
         ),
         ("PUT", "/v1/txn", "[]", 404, "/v1/kv"),
         ("GET", "/elsewhere", "", 404, "there is nothing here"),
@@ -119,7 +146,7 @@ async fn calls_of_the_consul_dialect() {
             "{path}"
         );
         if status == 405 {
-            assert_eq!(headers["allow"], "OPTIONS, GET, PUT, DELETE");
+            assert_eq!(headers["allow"], "OPTIONS,GET,PUT,DELETE");
         }
     }
     let status = server.status().await;

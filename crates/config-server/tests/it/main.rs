@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod binary;
 mod consul;
+mod consul_pages;
 mod consul_sessions;
 mod consul_txn;
 mod fleet;

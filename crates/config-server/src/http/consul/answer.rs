@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chameleon_model::{Entry, Key, Revision};
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::PrettyFormatter;
 
 use super::Face;
 use super::query::Query;
@@ -66,12 +68,14 @@ impl<'a> From<&'a Arc<Entry>> for EntryAnswer<'a> {
 
 /// `value` as JSON, compact unless the query asks for `pretty`.
 pub(super) fn json(query: &Query, value: &impl Serialize) -> Response {
-    let text = if query.has("pretty") {
-        serde_json::to_string_pretty(value)
+    let mut text = Vec::new();
+    let written = if query.has("pretty") {
+        let format = PrettyFormatter::with_indent(b"    ");
+        value.serialize(&mut Serializer::with_formatter(&mut text, format))
     } else {
-        serde_json::to_string(value)
+        value.serialize(&mut Serializer::new(&mut text))
     };
-    let text = text.expect("numbers, texts and lists of them are always JSON");
+    written.expect("numbers, texts and lists of them are always JSON");
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 

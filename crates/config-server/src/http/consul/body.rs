@@ -34,9 +34,7 @@ pub(super) async fn received(body: Body, limit: usize) -> Result<Bytes, Refused>
     })?;
     match collected {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(too_large("more bytes than that", limit))
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large("more bytes", limit)),
         Err(error) => Err(Refused::bad(format!(
             "the request's body ended early: {error}"
         ))),
@@ -44,6 +42,6 @@ pub(super) async fn received(body: Body, limit: usize) -> Result<Bytes, Refused>
 }
 
 fn too_large(found: &str, limit: usize) -> Refused {
-    let text = format!("Request body too large, max size: {limit} bytes; this one has {found}");
+    let text = format!("Request body({found}) too large, max size: {limit} bytes.");
     Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }

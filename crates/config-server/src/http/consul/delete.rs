@@ -28,13 +28,9 @@ pub(super) async fn delete(face: &Face, request: &Parts) -> Result<Response, Ref
 }
 
 fn transaction(key: &str, query: &Query) -> Result<Transaction, Refused> {
+    query.exclude(&["recurse", "cas"])?;
     let mut preconditions = Vec::new();
     let operation = if query.has("recurse") {
-        if query.has("cas") {
-            return Err(Refused::bad(
-                "Conflicting flags: ?cas has no meaning with ?recurse",
-            ));
-        }
         Operation::DeletePrefix {
             prefix: Prefix::new(key),
         }
@@ -43,13 +39,10 @@ fn transaction(key: &str, query: &Query) -> Result<Transaction, Refused> {
             return Err(Refused::bad("Missing key name"));
         }
         let key = Key::new(key).map_err(|error| Refused::bad(error.to_string()))?;
-        if query.has("cas") {
-            let index = query.number("cas")?;
+        if let Some(index) = query.number("cas")? {
             preconditions.push(Precondition::AtRevision {
                 key: key.clone(),
-                revision: revision_of(
-                    index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?,
-                ),
+                revision: revision_of(index),
             });
         }
         Operation::Delete { key }

@@ -3,12 +3,14 @@
 //! Parameters count by presence, errors are plain text, and the index of an answer is that of the
 //! asked key or prefix: its revision and one more. What of Consul is not served answers 404 and says so.
 
+mod agent;
 mod answer;
 mod body;
 mod delete;
 mod duration;
 mod error;
 mod get;
+mod names;
 mod put;
 mod query;
 mod session;
@@ -21,18 +23,25 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get as on_get, put as on_put};
+use axum::routing::{MethodRouter, any};
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
 use crate::app::App;
 use crate::app::access::bearer;
-use answer::json;
+use agent::Page;
 use error::Refused;
 use query::Query;
 
 /// The one node there is, which stands for all replicas.
 const NODE: &str = "chameleon";
+
+/// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
+const COMPRESSED_FROM: u64 = 1400;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -45,21 +54,60 @@ struct Face {
 
 /// The routes under `/v1`.
 pub(super) fn router(app: Arc<App>, address: SocketAddr, soft: CancellationToken) -> Router {
+    let page = |page: Page| -> MethodRouter<Face> {
+        any(move |face: State<Face>, request: Request| page.serve(face, request))
+    };
     Router::new()
         .route("/v1/kv", any(kv))
         .route("/v1/kv/", any(kv))
         .route("/v1/kv/{*key}", any(kv))
-        .route("/v1/txn", on_put(txn::txn))
-        .route("/v1/session/create", on_put(session::create))
-        .route("/v1/session/destroy/{id}", on_put(session::destroy))
-        .route("/v1/session/renew/{id}", on_put(session::renew))
-        .route("/v1/session/info/{id}", on_get(session::info))
-        .route("/v1/session/list", on_get(session::list))
-        .route("/v1/session/node/{node}", on_get(session::node))
-        .route("/v1/status/leader", on_get(leader))
-        .route("/v1/status/peers", on_get(peers))
+        .route("/v1/txn", only("OPTIONS,PUT", any(txn::txn)))
+        .route(
+            "/v1/session/create",
+            only("OPTIONS,PUT", any(session::create)),
+        )
+        .route(
+            "/v1/session/destroy/{id}",
+            only("OPTIONS,PUT", any(session::destroy)),
+        )
+        .route(
+            "/v1/session/renew/{id}",
+            only("OPTIONS,PUT", any(session::renew)),
+        )
+        .route(
+            "/v1/session/info/{id}",
+            only("OPTIONS,GET", any(session::info)),
+        )
+        .route(
+            "/v1/session/destroy/",
+            only("OPTIONS,PUT", any(session::missing)),
+        )
+        .route(
+            "/v1/session/renew/",
+            only("OPTIONS,PUT", any(session::missing)),
+        )
+        .route(
+            "/v1/session/info/",
+            only("OPTIONS,GET", any(session::missing)),
+        )
+        .route("/v1/session/list", only("OPTIONS,GET", any(session::list)))
+        .route(
+            "/v1/session/node/{node}",
+            only("OPTIONS,GET", any(session::node)),
+        )
+        .route("/v1/agent/self", page(Page::Agent))
+        .route("/v1/catalog/nodes", page(Page::Nodes))
+        .route("/v1/catalog/datacenters", page(Page::Datacenters))
+        .route("/v1/status/leader", page(Page::Leader))
+        .route("/v1/status/peers", page(Page::Peers))
         .route("/v1", any(not_served))
+        .route("/v1/", any(not_served))
         .route("/v1/{*path}", any(not_served))
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESSED_FROM)),
+        )
         .with_state(Face { app, address, soft })
 }
 
@@ -69,41 +117,44 @@ async fn kv(State(face): State<Face>, request: Request) -> Response {
         Method::GET => get::get(&face, &head).await,
         Method::PUT => put::put(&face, &head, body).await,
         Method::DELETE => delete::delete(&face, &head).await,
-        Method::OPTIONS => Ok((StatusCode::OK, [(header::ALLOW, ALLOWED)]).into_response()),
         ref method => {
-            let text = format!("method {method} not allowed");
-            let allow = [(header::ALLOW, ALLOWED)];
-            Ok((StatusCode::METHOD_NOT_ALLOWED, allow, text).into_response())
+            let other = other_method(method, "OPTIONS,GET,PUT,DELETE");
+            Ok(other.expect("the methods of keys are served above"))
         }
     };
     result.unwrap_or_else(Refused::into_response)
 }
 
-const ALLOWED: &str = "OPTIONS, GET, PUT, DELETE";
-
-async fn leader(State(face): State<Face>, uri: Uri, headers: HeaderMap) -> Response {
-    let query = Query::of(&uri);
-    let answer = admit(&face, &query, &headers).map(|()| json(&query, &face.leader()));
-    answer.unwrap_or_else(Refused::into_response)
+/// Answers a method beside those of an endpoint, as Consul lists them in `allowed`; HEAD is one of
+/// these. `None` for a method that the endpoint itself answers.
+fn other_method(method: &Method, allowed: &'static str) -> Option<Response> {
+    let allow = [(header::ALLOW, allowed)];
+    if method == Method::OPTIONS {
+        return Some((StatusCode::OK, allow).into_response());
+    }
+    if allowed.split(',').any(|served| served == method.as_str()) {
+        return None;
+    }
+    let text = format!("method {method} not allowed");
+    Some((StatusCode::METHOD_NOT_ALLOWED, allow, text).into_response())
 }
 
-async fn peers(State(face): State<Face>, uri: Uri, headers: HeaderMap) -> Response {
-    let query = Query::of(&uri);
-    let answer = admit(&face, &query, &headers).map(|()| {
-        let leader = face.leader();
-        let peers: Vec<&str> = Some(leader.as_str())
-            .filter(|it| !it.is_empty())
-            .into_iter()
-            .collect();
-        json(&query, &peers)
-    });
-    answer.unwrap_or_else(Refused::into_response)
+/// An endpoint that answers the methods of `allowed` only.
+fn only(allowed: &'static str, endpoint: MethodRouter<Face>) -> MethodRouter<Face> {
+    endpoint.layer(middleware::from_fn(
+        move |request: Request, next: Next| async move {
+            match other_method(request.method(), allowed) {
+                Some(response) => response,
+                None => next.run(request).await,
+            }
+        },
+    ))
 }
 
 async fn not_served(uri: Uri) -> Response {
     let text = format!(
-        "`{}` is not served here: of Consul's API there are /v1/kv, /v1/txn, /v1/session/... and \
-         /v1/status/...\n",
+        "`{}` is not served here: of Consul's API there are /v1/kv, /v1/txn, /v1/session/..., \
+         /v1/status/..., /v1/agent/self, /v1/catalog/nodes and /v1/catalog/datacenters\n",
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()
@@ -150,6 +201,20 @@ fn via(request: &Parts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_beside_the_served_ones_are_answered_for_all_endpoints() {
+        let status = |method: Method| {
+            let response = other_method(&method, "OPTIONS,GET")?;
+            assert_eq!(response.headers()[header::ALLOW], "OPTIONS,GET");
+            Some(response.status().as_u16())
+        };
+        assert_eq!(status(Method::GET), None);
+        assert_eq!(status(Method::OPTIONS), Some(200));
+        for method in [Method::HEAD, Method::PUT, Method::POST, Method::DELETE] {
+            assert_eq!(status(method), Some(405));
+        }
+    }
 
     #[test]
     fn keys_are_decoded_once() {

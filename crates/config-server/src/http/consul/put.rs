@@ -32,6 +32,7 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
         return Err(Refused::bad("Missing key name"));
     }
     let key = Key::new(&key).map_err(|error| Refused::bad(error.to_string()))?;
+    query.exclude(&["cas", "acquire", "release"])?;
     let flags = query.number("flags")?.unwrap_or(0);
     let Some(mode) = Mode::of(&query)? else {
         // Nobody can hold a lock under what is no session's id.
@@ -49,15 +50,7 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
 impl Mode {
     /// `None` for a release that can't succeed.
     fn of(query: &Query) -> Result<Option<Self>, Refused> {
-        let given = ["cas", "acquire", "release"].map(|name| query.has(name));
-        if given.into_iter().filter(|given| *given).count() > 1 {
-            return Err(Refused::bad(
-                "Conflicting flags: use one of ?cas, ?acquire and ?release",
-            ));
-        }
-        if query.has("cas") {
-            let index = query.number("cas")?;
-            let index = index.ok_or_else(|| Refused::bad("Invalid cas: it has no number"))?;
+        if let Some(index) = query.number("cas")? {
             return Ok(Some(Self::CompareAndSet(index)));
         }
         let session = |name| {

@@ -1,9 +1,20 @@
 //! Query parameters as Consul reads them: several count by presence, whatever their value.
 
 use axum::http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::duration;
 use super::error::Refused;
+
+/// The name of the one datacenter there is.
+pub(super) const DATACENTER: &str = "dc1";
+
+/// What Go's `url.QueryEscape` leaves as it is, beside letters and digits.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The decoded parameters of a request. Where one comes twice, the first counts.
 #[derive(Debug)]
@@ -49,28 +60,53 @@ impl Query {
         self.value(name).filter(|value| !value.is_empty())
     }
 
-    /// The number under `name`; an empty value counts as none.
+    /// The number under `name`, if it is there. Refusals have Go's words, as Consul's have.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refused> {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.value(name) else {
             return Ok(None);
         };
-        match text.parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Refused::bad(format!(
-                "Invalid {name}: `{text}` is no number from 0 on"
-            ))),
+        let refused =
+            |reason| Refused::internal(format!("strconv.ParseUint: parsing {text:?}: {reason}"));
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(refused("invalid syntax"));
         }
+        let number = text.parse();
+        number.map(Some).map_err(|_| refused("value out of range"))
+    }
+
+    /// All parameters, sorted and escaped as Go does it.
+    fn encoded(&self) -> String {
+        let escape = |text| {
+            let escaped = utf8_percent_encode(text, ESCAPED).to_string();
+            escaped.replace("%20", "+")
+        };
+        let mut pairs: Vec<_> = self.parameters.iter().collect();
+        pairs.sort_by_key(|(name, _)| name);
+        let pairs =
+            (pairs.into_iter()).map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// Fails if more than one of `names` is there.
+    pub(super) fn exclude(&self, names: &[&str]) -> Result<(), Refused> {
+        if names.iter().filter(|name| self.has(name)).count() > 1 {
+            let text = format!("Conflicting flags: {}", self.encoded());
+            return Err(Refused::bad(text));
+        }
+        Ok(())
     }
 
     /// The wait that is asked for; none without an index.
     pub(super) fn wait(&self) -> Result<Option<Wait>, Refused> {
         let limit = match self.text("wait") {
-            Some(text) => duration::parse(text).ok_or_else(|| {
-                Refused::bad(format!("Invalid wait time: `{text}`; write 55s or 5m"))
-            })?,
+            Some(text) => duration::parse(text).ok_or_else(|| Refused::bad("Invalid wait time"))?,
             None => std::time::Duration::ZERO,
         };
-        let index = self.number("index")?.filter(|index| *index > 0);
+        let index = match self.text("index") {
+            Some(_) => (self.number("index")).map_err(|_| Refused::bad("Invalid index"))?,
+            None => None,
+        };
+        let index = index.filter(|index| *index > 0);
         Ok(index.map(|index| Wait {
             index,
             limit: duration::bounded(limit),
@@ -79,10 +115,18 @@ impl Query {
 
     /// Fails for parameters that contradict each other or ask for another datacenter.
     pub(super) fn check_consistency(&self) -> Result<(), Refused> {
-        if self.has("consistent") && (self.has("stale") || self.has("cached")) {
-            return Err(Refused::bad(
-                "Cannot specify ?stale or ?cached with ?consistent, conflicting semantics.",
-            ));
+        for other in ["stale", "cached"] {
+            if self.has("consistent") && self.has(other) {
+                return Err(Refused::bad(format!(
+                    "Cannot specify ?{other} with ?consistent, conflicting semantics."
+                )));
+            }
+        }
+        if let Some(text) = self.text("max_stale")
+            && duration::parse(text).is_none()
+        {
+            let text = format!("Invalid max_stale value {text:?}");
+            return Err(Refused::bad(text));
         }
         self.check_datacenter()
     }
@@ -90,7 +134,7 @@ impl Query {
     /// Fails for another datacenter than the one there is.
     pub(super) fn check_datacenter(&self) -> Result<(), Refused> {
         match self.text("dc") {
-            None | Some("dc1") => Ok(()),
+            None | Some(DATACENTER) => Ok(()),
             Some(_) => Err(Refused::internal("No path to datacenter")),
         }
     }
@@ -158,11 +202,45 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_refused_in_the_words_of_go() {
+        let given = query("cas=7&flags=18446744073709551615");
+        assert_eq!(given.number("cas").unwrap(), Some(7));
+        assert_eq!(given.number("flags").unwrap(), Some(u64::MAX));
+        assert_eq!(given.number("index").unwrap(), None);
+        for (text, reason) in [
+            ("cas", r#"strconv.ParseUint: parsing "": invalid syntax"#),
+            (
+                "cas=%2B1",
+                r#"strconv.ParseUint: parsing "+1": invalid syntax"#,
+            ),
+            (
+                "cas=18446744073709551616",
+                r#"strconv.ParseUint: parsing "18446744073709551616": value out of range"#,
+            ),
+        ] {
+            assert_eq!(query(text).number("cas").unwrap_err().text(), reason);
+        }
+    }
+
+    #[test]
+    fn conflicts_show_all_parameters() {
+        let names = ["cas", "acquire", "release"];
+        query("cas=1&dc=dc1").exclude(&names).unwrap();
+        let refused = query("release=a+b%2F&cas&dc=dc1").exclude(&names);
+        assert_eq!(
+            refused.unwrap_err().text(),
+            "Conflicting flags: cas=&dc=dc1&release=a+b%2F"
+        );
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         assert!(query("stale").check_consistency().is_ok());
         assert!(query("consistent=").check_consistency().is_ok());
         assert!(query("stale&consistent").check_consistency().is_err());
         assert!(query("cached&consistent").check_consistency().is_err());
+        assert!(query("max_stale=5s").check_consistency().is_ok());
+        assert!(query("max_stale=5").check_consistency().is_err());
         assert!(query("dc=dc1").check_consistency().is_ok());
         let error = query("dc=mars").check_consistency().unwrap_err();
         assert_eq!(error.text(), "No path to datacenter");

@@ -21,6 +21,7 @@ use super::answer::{index_of, json, with_read_headers};
 use super::body::{announced, received};
 use super::duration::{self, jittered};
 use super::error::Refused;
+use super::names;
 use super::query::{Query, Wait};
 use super::{Face, NODE, admit, via};
 
@@ -133,6 +134,16 @@ pub(super) async fn renew(
     }
 }
 
+/// A path that names no session.
+pub(super) async fn missing(
+    State(face): State<Face>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let (head, _) = request.into_parts();
+    admitted(&face, &head)?;
+    Err(Refused::bad("Missing session"))
+}
+
 /// `GET /v1/session/info/{id}`
 pub(super) async fn info(
     State(face): State<Face>,
@@ -220,8 +231,7 @@ fn transaction(request: &Parts, operation: Operation) -> Transaction {
     }
 }
 
-/// What a client says of its session. Names count in any case, and what is not known does not
-/// matter.
+/// What a client says of its session; what else it says does not matter.
 #[derive(Debug, Default, Deserialize)]
 struct Description {
     name: Option<String>,
@@ -229,21 +239,44 @@ struct Description {
     lockdelay: Option<Value>,
     behavior: Option<String>,
     ttl: Option<String>,
+    checks: Option<Vec<String>>,
+    nodechecks: Option<Vec<String>>,
+    servicechecks: Option<Vec<ServiceCheck>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ServiceCheck {
+    id: String,
+}
+
+impl Description {
+    /// A check that there is not: none but the node's own is known here.
+    fn unknown_check(&self) -> Option<&str> {
+        let of_node = [&self.checks, &self.nodechecks].into_iter().flatten();
+        let of_node = of_node.flatten().map(String::as_str);
+        let of_services = self.servicechecks.iter().flatten();
+        of_node
+            .filter(|check| !check.is_empty() && *check != NODE_CHECK)
+            .chain(of_services.map(|check| check.id.as_str()))
+            .next()
+    }
 }
 
 /// The session that `body` describes, under a new id.
 fn asked_for(body: &[u8]) -> Result<Session, Refused> {
     let asked = described(body)?;
-    if let Some(node) = asked.node.filter(|node| !node.is_empty() && node != NODE) {
-        return Err(Refused::internal(format!(
-            "Missing node registration: `{node}`"
-        )));
+    if (asked.node.as_deref()).is_some_and(|node| !node.is_empty() && node != NODE) {
+        return Err(Refused::internal("Missing node registration"));
+    }
+    if let Some(check) = asked.unknown_check() {
+        let text = format!("Missing check '{check}' registration");
+        return Err(Refused::internal(text));
     }
     let behavior = match asked.behavior.as_deref() {
         None | Some("" | "release") => SessionBehavior::Release,
         Some("delete") => SessionBehavior::Delete,
         Some(other) => {
-            let text = format!("Invalid Behavior setting '{other}'; write release or delete");
+            let text = format!("Invalid Behavior setting '{other}'");
             return Err(Refused::internal(text));
         }
     };
@@ -260,15 +293,11 @@ fn asked_for(body: &[u8]) -> Result<Session, Refused> {
 }
 
 fn described(body: &[u8]) -> Result<Description, Refused> {
-    let bad = |error: serde_json::Error| Refused::bad(format!("Request decode failed: {error}"));
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Description::default());
     }
-    let given: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(bad)?;
-    let lower = given
-        .into_iter()
-        .map(|(name, value)| (name.to_lowercase(), value));
-    serde_json::from_value(Value::Object(lower.collect())).map_err(bad)
+    let bad = |error| Refused::bad(format!("Request decode failed: {error}"));
+    names::from_json(body).map_err(bad)
 }
 
 fn ttl(text: &str) -> Result<Option<Duration>, Refused> {
@@ -276,19 +305,18 @@ fn ttl(text: &str) -> Result<Option<Duration>, Refused> {
         return Ok(None);
     }
     let invalid =
-        |reason: String| Refused::internal(format!("Invalid Session TTL '{text}': {reason}"));
+        |reason: &str| Refused::internal(format!("Invalid Session TTL '{text}', {reason}"));
     match duration::parse(text) {
-        None => Err(invalid("write 15s or 1m".to_owned())),
+        None => Err(invalid("write 15s or 1m")),
         // As in Consul, where it means that there is none.
         Some(Duration::ZERO) => Ok(None),
         Some(ttl) if (MIN_TTL..=MAX_TTL).contains(&ttl) => Ok(Some(ttl)),
-        Some(_) => Err(invalid(format!(
-            "must be between [{MIN_TTL:?}={MAX_TTL:?}]"
-        ))),
+        Some(_) => Err(invalid("must be between [10s=24h0m0s]")),
     }
 }
 
-/// A text with a unit, or a number: of seconds below 1000, else of nanoseconds.
+/// A text with a unit, or a number: of seconds below 1000, else of nanoseconds. More than the most
+/// counts as the most.
 fn lock_delay(value: &Value) -> Result<Duration, Refused> {
     let delay = match value {
         Value::Null => return Ok(DEFAULT_LOCK_DELAY),
@@ -300,12 +328,9 @@ fn lock_delay(value: &Value) -> Result<Duration, Refused> {
         _ => None,
     };
     match delay {
-        Some(delay) if delay <= MAX_LOCK_DELAY => Ok(delay),
-        Some(_) => Err(Refused::internal(format!(
-            "Invalid LockDelay {value}: at most {MAX_LOCK_DELAY:?} is possible"
-        ))),
+        Some(delay) => Ok(delay.min(MAX_LOCK_DELAY)),
         None => Err(Refused::bad(format!(
-            "Request decode failed: LockDelay {value}: write 15s, or a number of seconds"
+            "Request decode failed: time: invalid duration {value}"
         ))),
     }
 }
@@ -350,16 +375,24 @@ mod tests {
             ("{", "Request decode failed"),
             ("[]", "Request decode failed"),
             (r#"{"TTL": 5}"#, "Request decode failed"),
-            (r#"{"LockDelay": true}"#, "LockDelay true"),
-            (r#"{"LockDelay": "2m"}"#, "LockDelay \"2m\""),
+            (r#"{"LockDelay": true}"#, "invalid duration true"),
+            (r#"{"LockDelay": "soon"}"#, "invalid duration \"soon\""),
             (
                 r#"{"TTL": "9s"}"#,
-                "Invalid Session TTL '9s': must be between [10s=86400s]",
+                "Invalid Session TTL '9s', must be between [10s=24h0m0s]",
             ),
             (r#"{"TTL": "25h"}"#, "Invalid Session TTL"),
             (r#"{"TTL": "x"}"#, "Invalid Session TTL"),
             (r#"{"Behavior": "keep"}"#, "Invalid Behavior"),
-            (r#"{"Node": "mars"}"#, "`mars`"),
+            (r#"{"Node": "mars"}"#, "Missing node registration"),
+            (
+                r#"{"NodeChecks": ["serfHealth", "disk"]}"#,
+                "Missing check 'disk'",
+            ),
+            (
+                r#"{"ServiceChecks": [{"ID": "web"}]}"#,
+                "Missing check 'web'",
+            ),
         ] {
             let error = asked_for(body.as_bytes()).unwrap_err();
             assert!(error.text().contains(text), "{body}: {}", error.text());

@@ -3,6 +3,7 @@
 //! The operations are played in order on the newest state. What they wrote is then committed under
 //! the condition that nothing they looked at has changed meanwhile; if it has, all is played again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,23 +14,25 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chameleon_model::{
-    Entry, Key, Known, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Prefix, Refusal,
-    Revision, SessionId, Snapshot, Tag, Transaction, decide,
+    Entry, Key, Known, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Revision,
+    SessionId, Snapshot, Tag, Transaction, decide,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::answer::{EntryAnswer, json, revision_of, with_contact};
 use super::body::{announced, received};
 use super::error::Refused;
+use super::names;
 use super::query::Query;
 use super::{Face, admit, via};
 
 /// The most operations of one transaction.
 const MAX_OPERATIONS: usize = 128;
 
-/// The largest body: base64 makes four bytes of three, and names take room too.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The largest body.
+const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// How often a transaction is played whose keys others change all the while.
 const TRIES: usize = 16;
@@ -37,19 +40,17 @@ const TRIES: usize = 16;
 /// An element of the request. One kind of four is served.
 #[derive(Debug, Deserialize)]
 struct Element {
-    #[serde(rename = "KV")]
     kv: Option<Step>,
 }
 
 /// One operation as it was asked for.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Step {
     verb: String,
     #[serde(default)]
     key: String,
-    #[serde(default)]
-    value: Option<String>,
+    #[serde(default, deserialize_with = "decoded")]
+    value: Bytes,
     #[serde(default)]
     flags: u64,
     #[serde(default)]
@@ -145,7 +146,7 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
 }
 
 fn parsed(body: &[u8]) -> Result<Vec<Step>, Refused> {
-    let elements: Vec<Element> = serde_json::from_slice(body)
+    let elements: Vec<Element> = names::from_json(body)
         .map_err(|error| Refused::bad(format!("Failed to parse body: {error}")))?;
     if elements.len() > MAX_OPERATIONS {
         return Err(Refused::new(
@@ -168,6 +169,15 @@ fn parsed(body: &[u8]) -> Result<Vec<Step>, Refused> {
     Ok(steps)
 }
 
+/// The bytes that stand for a value in JSON; none for `null`.
+fn decoded<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+    let text: Option<Cow<'de, str>> = Option::deserialize(from)?;
+    let bytes = STANDARD.decode(text.as_deref().unwrap_or_default().as_bytes());
+    bytes
+        .map(Bytes::from)
+        .map_err(|error| D::Error::custom(format!("illegal base64 data: {error}")))
+}
+
 fn size(operation: &Operation) -> usize {
     match operation {
         Operation::Put { key, value, .. }
@@ -188,20 +198,6 @@ impl Step {
                 | "check-session"
                 | "check-not-exists"
         )
-    }
-
-    fn decoded(&self) -> Result<Bytes, String> {
-        let text = self.value.as_deref().unwrap_or_default();
-        let value = (STANDARD.decode(text))
-            .map_err(|error| format!("the value of key {:?} is no base64: {error}", self.key))?;
-        if value.len() > MAX_VALUE_BYTES {
-            return Err(format!(
-                "value for key {:?} is too large ({} > {MAX_VALUE_BYTES} bytes)",
-                self.key,
-                value.len()
-            ));
-        }
-        Ok(value.into())
     }
 
     fn session(&self) -> Result<SessionId, String> {
@@ -255,6 +251,9 @@ impl<'a> Play<'a> {
             }
             return self.apply(Operation::DeletePrefix { prefix });
         }
+        if step.key.is_empty() {
+            return Err("Must provide key".to_owned());
+        }
         let key = Key::new(&step.key).map_err(|error| error.to_string())?;
         self.keys.insert(key.clone());
         let name = &step.key;
@@ -272,7 +271,7 @@ impl<'a> Play<'a> {
                 return Ok(());
             }
             "check-index" => {
-                let held = held.ok_or_else(missing)?;
+                let held = held.ok_or_else(|| format!("failed to check index, {}", missing()))?;
                 if !at_index(&held) {
                     let index = super::answer::index_of(held.modify_revision);
                     return Err(format!(
@@ -284,7 +283,7 @@ impl<'a> Play<'a> {
                 return Ok(());
             }
             "check-session" => {
-                let held = held.ok_or_else(missing)?;
+                let held = held.ok_or_else(|| format!("failed to check session, {}", missing()))?;
                 if Some(step.session()?) != held.session {
                     let holder = held.session.map(|id| id.to_string()).unwrap_or_default();
                     return Err(format!(
@@ -317,7 +316,7 @@ impl<'a> Play<'a> {
 
     fn write(&mut self, step: &Step, key: Key, held: Option<&Entry>) -> Result<(), String> {
         let (name, flags) = (&step.key, step.flags);
-        let value = step.decoded()?;
+        let value = step.value.clone();
         match step.verb.as_str() {
             "set" => self.apply(Operation::Put { key, value, flags }),
             "cas" => {
