@@ -94,6 +94,11 @@ async fn push(
             story.tell(format!("{name} is told: {}", pushed.told));
             return Ok(());
         }
+        // Of two at the very same moment git refuses one, by force or not.
+        if by_force {
+            story.tell(format!("{name} was second, and pushes again"));
+            continue;
+        }
         story.tell(format!("{name} was second, and rebases"));
         engineer.rebase().await?;
     }
