@@ -5,6 +5,7 @@ mod bench;
 mod e2e;
 mod images;
 mod lint;
+mod peers;
 mod postgres;
 mod shell;
 mod test;
