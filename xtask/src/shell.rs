@@ -28,6 +28,26 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// `command` with as many open files as we may have, up to what thousands of connections need.
+pub(crate) fn with_many_files(command: &Command) -> Command {
+    let script = r#"ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$@""#;
+    let mut wrapped = Command::new("sh");
+    wrapped
+        .args(["-c", script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
+}
+
 /// Runs `command` to its end and returns what it printed.
 ///
 /// # Errors
@@ -108,6 +128,17 @@ mod tests {
             error.ends_with("ended with exit status: 3: two; three; four"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_command_with_many_files_is_the_same_command() {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $VALUE in $PWD with $1", "sh", "two words"])
+            .env("VALUE", "9")
+            .current_dir("/");
+        let text = output(&mut with_many_files(&command)).unwrap();
+        assert_eq!(text, "9 in / with two words\n");
     }
 
     #[test]

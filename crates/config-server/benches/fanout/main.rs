@@ -1,0 +1,124 @@
+//! How fast many watchers get a change and what that costs, side by side with Consul and etcd. Run by
+//! `cargo xtask bench --only fanout`, which brings both of them, a Postgres and enough open files.
+//!
+//! Every server is a process of its own, started anew for each run; this process is all the clients.
+
+mod etcd;
+mod files;
+mod grpc;
+mod http;
+mod idle;
+mod latency;
+mod process;
+mod reads;
+mod report;
+mod rounds;
+mod storm;
+mod systems;
+mod value;
+mod watchers;
+mod writes;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use clap::{Parser, ValueEnum};
+
+use crate::report::{Report, Row};
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// Runs of each measurement, of which the median counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Watchers on one key, each with a connection of its own
+    #[arg(long, default_value_t = 5_000)]
+    watchers: usize,
+    /// Changes that they receive in each run
+    #[arg(long, default_value_t = 9)]
+    rounds: u64,
+    /// Watches on other keys
+    #[arg(long, default_value_t = 100_000)]
+    idle_watches: usize,
+    /// Long polls that reconnect after a restart, beside half as many gRPC clients
+    #[arg(long, default_value_t = 10_000)]
+    reconnecting: usize,
+    /// What to measure; all if left out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    parts: Vec<Part>,
+    /// Where the figures are written as JSON
+    #[arg(long, default_value = "target/bench/fanout.json")]
+    json: PathBuf,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One change to thousands of long polls: time, processor, memory
+    Polls,
+    /// One change to thousands of gRPC watches: time, processor, memory
+    Streams,
+    /// Reads of one key
+    Reads,
+    /// One write to one watcher
+    Latency,
+    /// Writes from 64 clients
+    Writes,
+    /// Commits beside watches of other keys
+    Idle,
+    /// Everybody coming back after a restart
+    Storm,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    service_kit::tls::install_provider();
+    files::check(args.watchers.max(args.reconnecting + args.reconnecting / 2))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let (report, failed) = runtime.block_on(run(&args))?;
+    // What is left are clients of servers that have ended.
+    runtime.shutdown_background();
+    println!("{report}");
+    // `cargo bench` runs us in the package's folder.
+    let json = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(&args.json);
+    let folder = json.parent().context("`--json` names no file")?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&json, serde_json::to_string_pretty(&report)?))
+        .with_context(|| format!("write `{}`", json.display()))?;
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
+}
+
+/// What was measured, and the names of the parts that failed: the others' are not lost with them.
+async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
+    let (mut rows, mut failed): (Vec<Row>, Vec<String>) = Default::default();
+    for part in Part::value_variants() {
+        if !args.parts.is_empty() && !args.parts.contains(part) {
+            continue;
+        }
+        eprintln!("measuring {part:?}");
+        let measured = match part {
+            Part::Polls => rounds::polls(args.runs, args.watchers, args.rounds).await,
+            Part::Streams => rounds::streams(args.runs, args.watchers, args.rounds).await,
+            Part::Reads => reads::measure(args.runs).await,
+            Part::Latency => latency::measure(args.runs).await,
+            Part::Writes => writes::measure(args.runs).await,
+            Part::Idle => idle::measure(args.runs, args.idle_watches).await,
+            Part::Storm => storm::measure(args.runs, args.reconnecting).await,
+        };
+        match measured {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("failed to measure {part:?}: {error:#}");
+                failed.push(format!("{part:?}"));
+            }
+        }
+    }
+    Ok((Report::new(systems::versions()?, rows), failed))
+}
