@@ -1,13 +1,14 @@
 //! `GET /v1/kv/{key}`: one value, all under a prefix, or their names; at once or on a change.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::response::Response;
 use chameleon_model::{Key, Prefix, Revision, Snapshot};
 
-use super::answer::{EntryAnswer, index_of, json, not_found, raw, with_read_headers};
-use super::duration::jittered;
+use super::answer::{EntryAnswer, json, not_found, raw, with_read_headers};
+use super::blocking::{Changes, overtaken};
 use super::error::Refused;
 use super::query::{Query, Wait};
 use super::{Face, admit, key_of};
@@ -68,25 +69,11 @@ impl Target {
         }
     }
 
-    /// Waits until the index overtakes the given one; then, at the limit, or when the server
-    /// stops, gives the newest state.
-    async fn wait(&self, face: &Face, wait: Wait) -> Result<std::sync::Arc<Snapshot>, Error> {
+    /// Waits until something that is asked for changes.
+    async fn wait(&self, face: &Face, wait: Wait) -> Result<Arc<Snapshot>, Error> {
         let watcher = face.app.replica.hub().watch(self.selection())?;
-        let limit = tokio::time::sleep(jittered(wait.limit));
-        tokio::pin!(limit);
-        let epoch = face.app.replica.snapshot().stamp().epoch;
-        loop {
-            let snapshot = face.app.replica.snapshot();
-            let replaced = snapshot.stamp().epoch != epoch;
-            if replaced || index_of(self.index(&snapshot)) > wait.index {
-                return Ok(snapshot);
-            }
-            tokio::select! {
-                () = watcher.changed() => {}
-                () = &mut limit => return Ok(face.app.replica.snapshot()),
-                () = face.soft.cancelled() => return Ok(face.app.replica.snapshot()),
-            }
-        }
+        let changes = Changes::Keys(watcher);
+        Ok(overtaken(face, wait, changes, |snapshot| self.index(snapshot)).await)
     }
 
     fn answer(&self, snapshot: &Snapshot, query: &Query) -> Response {

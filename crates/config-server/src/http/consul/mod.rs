@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod blocking;
 mod body;
 mod delete;
 mod duration;

@@ -18,11 +18,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{index_of, json, with_read_headers};
+use super::blocking::{Changes, overtaken};
 use super::body::{announced, received};
-use super::duration::{self, jittered};
+use super::duration;
 use super::error::Refused;
 use super::names;
-use super::query::{Query, Wait};
+use super::query::Query;
 use super::{Face, NODE, admit, via};
 
 /// The largest description of a session.
@@ -177,7 +178,10 @@ async fn read(
     let query = admitted(face, &head)?;
     query.check_consistency()?;
     let snapshot = match query.wait()? {
-        Some(wait) => overtaken(face, wait).await,
+        Some(wait) => {
+            let changes = Changes::Sessions(face.app.replica.hub().watch_sessions());
+            overtaken(face, wait, changes, Snapshot::sessions_index).await
+        }
         None => face.app.replica.snapshot(),
     };
     let sessions: Vec<_> = (snapshot.sessions())
@@ -186,27 +190,6 @@ async fn read(
         .collect();
     let index = snapshot.sessions_index();
     Ok(with_read_headers(json(&query, &sessions), face, index))
-}
-
-/// Waits until any session is opened or ends; then, at the limit, or when the server stops, gives
-/// the newest state.
-async fn overtaken(face: &Face, wait: Wait) -> Arc<Snapshot> {
-    let mut changes = face.app.replica.hub().watch_sessions();
-    let limit = tokio::time::sleep(jittered(wait.limit));
-    tokio::pin!(limit);
-    let epoch = face.app.replica.snapshot().stamp().epoch;
-    loop {
-        let snapshot = face.app.replica.snapshot();
-        let replaced = snapshot.stamp().epoch != epoch;
-        if replaced || index_of(snapshot.sessions_index()) > wait.index {
-            return snapshot;
-        }
-        tokio::select! {
-            _ = changes.changed() => {}
-            () = &mut limit => return face.app.replica.snapshot(),
-            () = face.soft.cancelled() => return face.app.replica.snapshot(),
-        }
-    }
 }
 
 fn admitted(face: &Face, request: &Parts) -> Result<Query, Refused> {
