@@ -53,6 +53,7 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// The time that is `duration` later; the last there is for anything beyond.
+    #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros))

@@ -116,11 +116,11 @@ async fn every_fault_is_told_and_nothing_applied() {
     assert_eq!(status, 409, "{answer}");
     assert_eq!(answer["Results"], Value::Null);
     let faults = answer["Errors"].as_array().unwrap();
-    let faulty = cases
+    let failing = cases
         .iter()
         .enumerate()
         .filter(|(_, (_, text))| !text.is_empty());
-    for ((index, (_, text)), fault) in faulty.zip(faults) {
+    for ((index, (_, text)), fault) in failing.zip(faults) {
         assert_eq!(fault["OpIndex"], index, "{fault}");
         let what = fault["What"].as_str().unwrap();
         assert!(what.contains(text), "{index}: {what}");
