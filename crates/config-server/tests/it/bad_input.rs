@@ -124,7 +124,7 @@ async fn calls_of_the_consul_dialect() {
             404,
             "`/v1/acl/tokens` is not served here",
         ),
-        ("PUT", "/v1/txn", "[]", 404, "/v1/kv"),
+        ("PUT", "/v1/txn", "{", 400, "Failed to parse body"),
         ("GET", "/elsewhere", "", 404, "there is nothing here"),
     ];
     for (method, path, body, status, text) in cases {

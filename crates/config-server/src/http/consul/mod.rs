@@ -155,7 +155,7 @@ fn only(allowed: &'static str, endpoint: MethodRouter<Face>) -> MethodRouter<Fac
 async fn not_served(uri: Uri) -> Response {
     let text = format!(
         "`{}` is not served here: of Consul's API there are /v1/kv, /v1/txn, /v1/session/..., \
-         /v1/status/..., /v1/agent/self, /v1/catalog/nodes and /v1/catalog/datacenters\n",
+         /v1/status/leader, /v1/status/peers, /v1/agent/self, /v1/catalog/nodes and /v1/catalog/datacenters\n",
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()
