@@ -56,7 +56,8 @@ impl Benchmark {
         };
         let mut command = shell::cargo();
         command
-            .args(["bench", "--package", package, "--bench", name, "--"])
+            .args(["bench", "--profile", "dist"])
+            .args(["--package", package, "--bench", name, "--"])
             .args(arguments);
         if self == Self::Story {
             return Ok(command);

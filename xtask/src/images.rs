@@ -35,7 +35,7 @@ pub(crate) enum Build {
     Auto,
     /// This machine's cargo, in the profile of the tests
     Prebuilt,
-    /// A container with the public Rust image, in the release profile
+    /// A container with the public Rust image, in the dist profile
     Source,
 }
 
