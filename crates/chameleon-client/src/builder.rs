@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chameleon_model::KeyError;
 use chameleon_model::document::{Allowed, NameError, Profile, Service};
-use chameleon_model::{KeyError, Stamp};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::api::{Watch, WatchEvent};
+use crate::api::{Update, Watch, WatchEvent};
 use crate::engine::{Documents, Engine, Layers, Lookup, NoStart, Rejection, Rules, Verdict};
 use crate::follow::{Follower, Keeper};
 use crate::last_good::LastGoodFile;
@@ -224,15 +224,14 @@ impl Builder {
         let waited = self.connect_timeout;
         let mut failure = None;
         let first = timeout(waited, first_state(&mut watch, &mut failure)).await;
-        let first = (first.ok().flatten())
-            .map(|(stamp, took)| (layers.select(stamp, watch.entries()), took));
+        let first = first.ok().flatten();
+        let documents = (first.as_ref()).map(|first| layers.select(first.stamp, watch.entries()));
         let rules = Rules {
             layers,
             allow_vanished: self.allow_vanished,
             allow_defaults: self.allow_defaults,
         };
-        let (first, arrived) = first.unzip();
-        let engine = Engine::start(rules, first, last_good).map_err(|reason| match reason {
+        let engine = Engine::start(rules, documents, last_good).map_err(|reason| match reason {
             NoStart::Rejected(rejection) => ConnectError::Rejected { rejection },
             NoStart::Nothing => match failure.take() {
                 Some(error) if error.is_final() => ConnectError::Api(error),
@@ -240,9 +239,10 @@ impl Builder {
             },
         })?;
         let mut outcomes = Outcomes::new(self.jitter_seed.unwrap_or_else(rand::random));
-        if let (Some(verdict), Some(arrived)) = (engine.verdict(), arrived) {
+        if let (Some(verdict), Some(first)) = (engine.verdict(), first) {
             let now = tokio::time::Instant::now();
-            outcomes.schedule(&verdict, now - arrived, now);
+            outcomes.spread_over(first.outcome_within);
+            outcomes.schedule(&verdict, now - first.arrived, now);
         }
         report_start(&engine, failure.as_ref());
         Ok(Chameleon::start(Follower {
@@ -254,15 +254,12 @@ impl Builder {
     }
 }
 
-/// The first state of any server, and when it arrived; `None` if trying on is vain.
-async fn first_state(
-    watch: &mut Watch,
-    failure: &mut Option<ApiError>,
-) -> Option<(Stamp, tokio::time::Instant)> {
+/// The first state of any server; `None` if trying on is vain.
+async fn first_state(watch: &mut Watch, failure: &mut Option<ApiError>) -> Option<Update> {
     loop {
         match watch.event().await {
             WatchEvent::Opened { .. } => {}
-            WatchEvent::Updated(update) => return Some((update.stamp, update.arrived)),
+            WatchEvent::Updated(update) => return Some(update),
             WatchEvent::Lost(error) => {
                 tracing::debug!("failed to get the first state: {error}");
                 let is_final = error.is_final();

@@ -82,6 +82,7 @@ impl Follower {
         };
         let took = update.arrived.elapsed();
         log(&verdict, took);
+        self.outcomes.spread_over(update.outcome_within);
         self.outcomes.schedule(&verdict, took, Instant::now());
         self.keeper.wake(Instant::now());
     }

@@ -9,12 +9,16 @@ use tokio::time::Instant;
 
 use crate::engine::Verdict;
 
-/// A fleet answers spread over this time, so that acknowledgements never slow the fan-out.
+/// A fleet answers spread over this time, so that acknowledgements never slow the fan-out; a server
+/// asks for more where the fleet is large.
 const MAX_JITTER: Duration = Duration::from_millis(100);
+/// No server is obeyed beyond this: nobody would know for so long who applied a change.
+const LONGEST_JITTER: Duration = Duration::from_secs(10);
 
 /// Holds the newest verdict back for a moment; one that is overtaken is never sent.
 pub(crate) struct Outcomes {
     random: StdRng,
+    max_jitter: Duration,
     waiting: Option<Waiting>,
 }
 
@@ -28,8 +32,18 @@ impl Outcomes {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
+            max_jitter: MAX_JITTER,
             waiting: None,
         }
+    }
+
+    /// Spreads the following outcomes over `within`, as the server wants it; zero is no wish.
+    pub(crate) fn spread_over(&mut self, within: Duration) {
+        self.max_jitter = if within.is_zero() {
+            MAX_JITTER
+        } else {
+            within.min(LONGEST_JITTER)
+        };
     }
 
     /// Takes a verdict that was `now` reached, `took` after the state had arrived.
@@ -48,7 +62,7 @@ impl Outcomes {
         // A verdict that replaces another keeps its time, else a quick series would never end.
         let due = match &self.waiting {
             Some(waiting) => waiting.due,
-            None => now + self.random.random_range(Duration::ZERO..=MAX_JITTER),
+            None => now + self.random.random_range(Duration::ZERO..=self.max_jitter),
         };
         self.waiting = Some(Waiting {
             due,
@@ -108,26 +122,33 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_spreads_its_answers() {
-        let start = Instant::now();
-        let delays: Vec<_> = (0..200)
-            .map(|seed| {
-                let mut outcomes = Outcomes::new(seed);
-                outcomes.schedule(&applied(1), Duration::ZERO, start);
-                outcomes.due().unwrap() - start
-            })
-            .collect();
-        for quarter in 0..4 {
-            let from = MAX_JITTER / 4 * quarter;
-            let until = from + MAX_JITTER / 4;
-            let hits = delays
-                .iter()
-                .filter(|delay| (from..until).contains(delay))
-                .count();
-            assert!(
-                (20..=80).contains(&hits),
-                "{hits} of 200 in quarter {quarter}"
-            );
+    fn a_fleet_spreads_its_answers_as_the_server_wants() {
+        for (wanted, over) in [
+            (Duration::ZERO, MAX_JITTER),
+            (Duration::from_millis(500), Duration::from_millis(500)),
+            (Duration::from_hours(1), LONGEST_JITTER),
+        ] {
+            let start = Instant::now();
+            let delays: Vec<_> = (0..200)
+                .map(|seed| {
+                    let mut outcomes = Outcomes::new(seed);
+                    outcomes.spread_over(wanted);
+                    outcomes.schedule(&applied(1), Duration::ZERO, start);
+                    outcomes.due().unwrap() - start
+                })
+                .collect();
+            for quarter in 0..4 {
+                let from = over / 4 * quarter;
+                let until = from + over / 4;
+                let hits = delays
+                    .iter()
+                    .filter(|delay| (from..until).contains(delay))
+                    .count();
+                assert!(
+                    (20..=80).contains(&hits),
+                    "{hits} of 200 in quarter {quarter} of {over:?}"
+                );
+            }
         }
     }
 }

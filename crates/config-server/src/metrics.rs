@@ -27,11 +27,22 @@ const REQUESTS: [f64; 12] = [
 #[derive(Clone)]
 pub(crate) struct Metrics {
     commits: Family<CommitLabels, Counter>,
-    outcomes: Family<VerdictLabels, Counter>,
+    verdicts: Verdicts,
     propagation: Family<StageLabels, Histogram>,
+    /// Of the same family, at hand because every instance adds to them with every change.
+    delivered: Histogram,
+    applied: Histogram,
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabels, Histogram>,
     grpc_requests: Family<GrpcLabels, Counter>,
+}
+
+/// The counters of one family, at hand because every instance adds to one with every change.
+#[derive(Clone)]
+struct Verdicts {
+    applied: Counter,
+    rejected: Counter,
+    received: Counter,
 }
 
 /// The way by which something came in.
@@ -96,10 +107,24 @@ struct GrpcLabels {
 impl Metrics {
     /// Registers everything that is counted where it happens.
     pub(crate) fn new(registry: &Registry) -> Self {
+        let verdicts = Family::<VerdictLabels, Counter>::default();
+        let verdict = |verdict| verdicts.get_or_create_owned(&VerdictLabels { verdict });
+        let propagation =
+            Family::<StageLabels, Histogram>::new_with_constructor(|| Histogram::new(PROPAGATION));
+        let stage = |stage: Stage| {
+            let stage = stage.name();
+            propagation.get_or_create_owned(&StageLabels { stage })
+        };
         let metrics = Self {
             commits: Family::default(),
-            outcomes: Family::default(),
-            propagation: Family::new_with_constructor(|| Histogram::new(PROPAGATION)),
+            verdicts: Verdicts {
+                applied: verdict("applied"),
+                rejected: verdict("rejected"),
+                received: verdict("received"),
+            },
+            delivered: stage(Stage::Delivered),
+            applied: stage(Stage::Applied),
+            propagation,
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(REQUESTS)),
             grpc_requests: Family::default(),
@@ -112,7 +137,7 @@ impl Metrics {
         registry.register(
             "chameleon_verdicts",
             "States that instances have applied, rejected, or are still working on",
-            metrics.outcomes.clone(),
+            verdicts,
         );
         registry.register_with_unit(
             "chameleon_propagation",
@@ -157,14 +182,18 @@ impl Metrics {
     }
 
     pub(crate) fn judged(&self, verdict: Verdict) {
-        let verdict = match verdict {
-            Verdict::Applied => "applied",
-            Verdict::Rejected => "rejected",
-            Verdict::Received => "received",
+        let counter = match verdict {
+            Verdict::Applied => &self.verdicts.applied,
+            Verdict::Rejected => &self.verdicts.rejected,
+            Verdict::Received => &self.verdicts.received,
         };
-        self.outcomes
-            .get_or_create(&VerdictLabels { verdict })
-            .inc();
+        counter.inc();
+    }
+
+    /// A change was delivered to an instance, and then applied or rejected by it.
+    pub(crate) fn reached(&self, delivered: Duration, applied: Duration) {
+        self.delivered.observe(delivered.as_secs_f64());
+        self.applied.observe(applied.as_secs_f64());
     }
 
     pub(crate) fn propagated(&self, stage: Stage, took: Duration) {

@@ -1,6 +1,7 @@
 //! Chunks of the wire become whole states, and whole states one mirror of what is watched.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chameleon_model::{Entry, Key, Stamp};
 use chameleon_proto::v1;
@@ -19,6 +20,8 @@ pub struct Update {
     pub deletes: Vec<Key>,
     /// When its last chunk arrived.
     pub arrived: Instant,
+    /// For how long the server wants an outcome to be held back at most; zero if it does not say.
+    pub(crate) outcome_within: Duration,
 }
 
 /// What a server sent against the contract.
@@ -97,6 +100,7 @@ impl Assembly {
             puts: whole.puts,
             deletes: whole.deletes,
             arrived: Instant::now(),
+            outcome_within: Duration::from_millis(chunk.outcome_within_ms.into()),
         }))
     }
 

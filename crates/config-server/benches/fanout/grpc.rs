@@ -16,9 +16,6 @@ use uuid::Uuid;
 
 use crate::value::{self, Seen, Sightings};
 
-/// By how much the SDK holds an outcome back at most.
-const MAX_JITTER: Duration = Duration::from_millis(100);
-
 /// A server.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -167,7 +164,9 @@ impl Watcher {
                     let watcher = self.id;
                     // Nobody listens any more at the end of a run.
                     let _ = seen.send(Seen { watcher, round, at });
-                    let jitter = MAX_JITTER.mul_f64(rand::random());
+                    // As the SDK does.
+                    let within = Duration::from_millis(state.outcome_within_ms.into());
+                    let jitter = within.mul_f64(rand::random());
                     due = Some((at + jitter, jitter));
                 }
                 jitter = waiting => {

@@ -1,6 +1,7 @@
 //! The running instances that watch through this server, and how changes reached them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +20,13 @@ const DELIVERIES: usize = 2_000;
 
 /// How many states an instance may leave unanswered before the oldest is no longer waited for.
 const UNANSWERED: usize = 64;
+
+/// How many outcomes a millisecond brings at most when a whole fleet answers: on one core about a
+/// tenth of its time.
+const OUTCOMES_PER_MS: usize = 10;
+
+/// Outcomes come within this time from a small fleet, and from the largest.
+const OUTCOMES_WITHIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 /// How much of a reason is kept, in characters.
 const REASON_CHARS: usize = 2_000;
@@ -83,26 +91,31 @@ pub(crate) struct Journey {
 
 /// All instances of this server. Connections come and go by [`Fleet::connect`].
 pub(crate) struct Fleet {
-    inner: Mutex<Inner>,
+    connections: Mutex<Connections>,
+    count: AtomicUsize,
+    ways: Mutex<Ways>,
     metrics: Metrics,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Connections {
     last_id: u64,
-    connected: BTreeMap<u64, Connected>,
-    revisions: VecDeque<Record>,
+    by_id: BTreeMap<u64, Arc<Mutex<Connected>>>,
 }
+
+/// The ways of the newest revisions, oldest first.
+#[derive(Default)]
+struct Ways(VecDeque<Record>);
 
 struct Connected {
     identity: Arc<Identity>,
-    selection: Selection,
+    selection: Arc<Selection>,
     since: Instant,
     sent: Option<Stamp>,
     applied: Option<Stamp>,
     rejected: Option<Arc<str>>,
     /// States that were sent and not judged yet, with the revisions that each brought.
-    unanswered: VecDeque<(Stamp, BTreeSet<Revision>)>,
+    unanswered: VecDeque<(Stamp, Vec<Revision>)>,
 }
 
 struct Record {
@@ -121,12 +134,16 @@ enum Committed {
 pub(crate) struct Connection {
     fleet: Arc<Fleet>,
     id: u64,
+    /// Behind a lock of its own, so that thousands of instances do not wait for each other.
+    connected: Arc<Mutex<Connected>>,
 }
 
 impl Fleet {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
-            inner: Mutex::default(),
+            connections: Mutex::default(),
+            count: AtomicUsize::new(0),
+            ways: Mutex::default(),
             metrics,
         }
     }
@@ -136,13 +153,10 @@ impl Fleet {
     pub(crate) fn connect(
         self: &Arc<Self>,
         identity: Identity,
-        selection: Selection,
+        selection: Arc<Selection>,
         last: Option<Stamp>,
     ) -> Connection {
-        let mut inner = self.lock();
-        inner.last_id += 1;
-        let id = inner.last_id;
-        let connected = Connected {
+        let connected = Arc::new(Mutex::new(Connected {
             identity: Arc::new(identity),
             selection,
             since: Instant::now(),
@@ -150,46 +164,61 @@ impl Fleet {
             applied: None,
             rejected: None,
             unanswered: VecDeque::new(),
-        };
-        inner.connected.insert(id, connected);
+        }));
+        let mut connections = lock(&self.connections);
+        connections.last_id += 1;
+        let id = connections.last_id;
+        connections.by_id.insert(id, Arc::clone(&connected));
+        self.count.store(connections.by_id.len(), Ordering::Relaxed);
+        drop(connections);
         Connection {
             fleet: Arc::clone(self),
             id,
+            connected,
         }
     }
 
     /// The instances of a service and profile (all where empty), as seen at `head`.
     pub(crate) fn instances(&self, service: &str, profile: &str, head: &Snapshot) -> Vec<Instance> {
         let matches = |wanted: &str, name: &str| wanted.is_empty() || wanted == name;
-        let inner = self.lock();
-        let mut instances: Vec<_> = (inner.connected.values())
+        let connections = lock(&self.connections);
+        let mut instances: Vec<_> = (connections.by_id.values())
+            .map(|one| lock(one))
             .filter(|one| {
                 matches(service, &one.identity.service) && matches(profile, &one.identity.profile)
             })
             .map(|one| one.seen_at(head))
             .collect();
-        drop(inner);
+        drop(connections);
         instances.sort_by(|one, other| one.identity.order().cmp(&other.identity.order()));
         instances
     }
 
     /// How many instances are connected.
     pub(crate) fn count(&self) -> usize {
-        self.lock().connected.len()
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Within which time the instances should say what became of a state: the more they are, the
+    /// longer, so that their outcomes never slow the next change.
+    pub(crate) fn outcome_within(&self) -> Duration {
+        let millis = u64::try_from(self.count() / OUTCOMES_PER_MS).unwrap_or(u64::MAX);
+        let [least, most] = OUTCOMES_WITHIN;
+        Duration::from_millis(millis).clamp(least, most)
     }
 
     /// What was seen of a revision's way; empty if it is none of the newest.
     pub(crate) fn journey(&self, revision: Revision) -> Journey {
-        let mut inner = self.lock();
-        let record = inner.record(revision);
+        let mut ways = lock(&self.ways);
+        let record = ways.of(revision);
         record
             .map(|record| record.journey.clone())
             .unwrap_or_default()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Observer for Fleet {
@@ -204,11 +233,11 @@ impl Observer for Fleet {
                 self.metrics.propagated(time.stage, time.took);
             }
         }
-        let mut inner = self.lock();
-        if inner.revisions.len() == REVISIONS {
-            inner.revisions.pop_front();
+        let Ways(records) = &mut *lock(&self.ways);
+        if records.len() == REVISIONS {
+            records.pop_front();
         }
-        inner.revisions.push_back(Record {
+        records.push_back(Record {
             revision: commit.stamp.revision,
             committed: match stored {
                 Some(_) => Committed::Here(Instant::now()),
@@ -222,14 +251,14 @@ impl Observer for Fleet {
     }
 
     fn replaced(&self, _snapshot: &Snapshot) {
-        self.lock().revisions.clear();
+        lock(&self.ways).0.clear();
     }
 }
 
-impl Inner {
-    fn record(&mut self, revision: Revision) -> Option<&mut Record> {
-        let found = (self.revisions).binary_search_by_key(&revision, |record| record.revision);
-        found.ok().and_then(|place| self.revisions.get_mut(place))
+impl Ways {
+    fn of(&mut self, revision: Revision) -> Option<&mut Record> {
+        let found = (self.0).binary_search_by_key(&revision, |record| record.revision);
+        found.ok().and_then(|place| self.0.get_mut(place))
     }
 }
 
@@ -259,11 +288,8 @@ impl Identity {
 
 impl Connection {
     /// A state is on its way to the instance.
-    pub(crate) fn sent(&self, stamp: Stamp, revisions: BTreeSet<Revision>) {
-        let mut inner = self.fleet.lock();
-        let Some(connected) = inner.connected.get_mut(&self.id) else {
-            return;
-        };
+    pub(crate) fn sent(&self, stamp: Stamp, revisions: Vec<Revision>) {
+        let mut connected = lock(&self.connected);
         connected.sent = Some(stamp);
         if connected.unanswered.len() == UNANSWERED {
             connected.unanswered.pop_front();
@@ -284,14 +310,12 @@ impl Connection {
             VerdictResult::Applied => None,
             VerdictResult::Rejected(reason) => Some(shortened(&reason).into()),
         };
-        let mut inner = self.fleet.lock();
-        let Some(connected) = inner.connected.get_mut(&self.id) else {
-            return;
-        };
+        let mut connected = lock(&self.connected);
         let place = (connected.unanswered.iter()).position(|(stamp, _)| *stamp == verdict.stamp);
         let Some(place) = place else { return };
-        // An answer stands for the states before it too: the instance has skipped them.
-        let revisions: BTreeSet<Revision> = (connected.unanswered.drain(..=place))
+        // An answer stands for the states before it too: the instance has skipped them. Each
+        // starts where the one before ended, so that no revision is in two of them.
+        let revisions: Vec<Revision> = (connected.unanswered.drain(..=place))
             .flat_map(|(_, revisions)| revisions)
             .collect();
         connected.rejected.clone_from(&rejected);
@@ -299,15 +323,16 @@ impl Connection {
             connected.applied = Some(verdict.stamp);
         }
         let identity = Arc::clone(&connected.identity);
+        drop(connected);
+        let mut ways = lock(&self.fleet.ways);
         for revision in revisions {
-            let Some(record) = inner.record(revision) else {
+            let Some(record) = ways.of(revision) else {
                 continue;
             };
             let delivered = (record.committed.elapsed())
                 .saturating_sub(verdict.apply)
                 .saturating_sub(verdict.jitter);
-            metrics.propagated(Stage::Delivered, delivered);
-            metrics.propagated(Stage::Applied, verdict.apply);
+            metrics.reached(delivered, verdict.apply);
             if record.journey.deliveries.len() < DELIVERIES {
                 record.journey.deliveries.push(Delivery {
                     identity: Arc::clone(&identity),
@@ -322,7 +347,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.fleet.lock().connected.remove(&self.id);
+        let mut connections = lock(&self.fleet.connections);
+        connections.by_id.remove(&self.id);
+        let count = connections.by_id.len();
+        self.fleet.count.store(count, Ordering::Relaxed);
     }
 }
 

@@ -87,6 +87,12 @@ impl App {
         let (replica, follower) =
             Follower::start(Arc::clone(&store), limits, observers.to_vec(), health).await?;
         lifecycle.own("follower", follower.run(lifecycle.soft()));
+        let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
+        lifecycle.own("watches", async move {
+            soft.cancelled().await;
+            hub.stop();
+            Ok(())
+        });
         Ok(Arc::new(Self {
             access,
             replica,

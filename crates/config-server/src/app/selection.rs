@@ -8,7 +8,8 @@ use chameleon_model::{Entry, Key, Prefix, Revision, Snapshot, Stamp};
 /// Some keys and all keys under some prefixes; no key is meant twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selection {
-    keys: BTreeSet<Key>,
+    /// Sorted, each once.
+    keys: Vec<Key>,
     prefixes: Vec<Prefix>,
 }
 
@@ -23,8 +24,8 @@ pub(crate) struct Update {
     pub(crate) puts: Vec<Arc<Entry>>,
     /// Keys that are gone; none if it is complete.
     pub(crate) deletes: Vec<Key>,
-    /// The revisions after the base that changed the selection; none if it is complete.
-    pub(crate) revisions: BTreeSet<Revision>,
+    /// The revisions after the base that changed the selection, each once; none if it is complete.
+    pub(crate) revisions: Vec<Revision>,
 }
 
 impl Update {
@@ -49,9 +50,11 @@ impl Selection {
                 prefixes.push(prefix);
             }
         }
-        let keys = (keys.into_iter())
+        let mut keys: Vec<Key> = (keys.into_iter())
             .filter(|key| !prefixes.iter().any(|prefix| prefix.covers(key)))
             .collect();
+        keys.sort_unstable();
+        keys.dedup();
         Self { keys, prefixes }
     }
 
@@ -108,19 +111,21 @@ impl Selection {
                 base: None,
                 puts: self.entries(snapshot).cloned().collect(),
                 deletes: Vec::new(),
-                revisions: BTreeSet::new(),
+                revisions: Vec::new(),
             };
         };
         let puts: Vec<_> = (self.entries(snapshot))
             .filter(|entry| entry.modify_revision > from.revision)
             .cloned()
             .collect();
-        let mut revisions: BTreeSet<_> = puts.iter().map(|entry| entry.modify_revision).collect();
+        let mut revisions: Vec<_> = puts.iter().map(|entry| entry.modify_revision).collect();
         let mut deletes = Vec::new();
         for (key, revision) in self.deleted_after(snapshot, from.revision) {
             deletes.push(key.clone());
-            revisions.insert(revision);
+            revisions.push(revision);
         }
+        revisions.sort_unstable();
+        revisions.dedup();
         Update {
             stamp,
             base,
@@ -212,7 +217,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["b"]
         );
-        assert_eq!(update.revisions, BTreeSet::from([Revision(2), Revision(3)]));
+        assert_eq!(update.revisions, [Revision(2), Revision(3)]);
 
         assert!(selection.update(&three, Some(three.stamp())).is_empty());
         assert!(selection.changed_after(&three, Revision(2)));

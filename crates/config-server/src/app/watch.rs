@@ -1,10 +1,13 @@
 //! Wakes whoever watches what a commit touched, and nobody else.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chameleon_model::Key;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::error::Error;
 use super::selection::Selection;
@@ -13,7 +16,7 @@ use super::selection::Selection;
 /// state, so a slow watcher costs nothing while it is slow.
 pub(crate) struct Hub {
     registry: Mutex<Registry>,
-    sessions: watch::Sender<()>,
+    stopping: AtomicBool,
     limit: usize,
 }
 
@@ -21,9 +24,10 @@ pub(crate) struct Hub {
 struct Registry {
     last_id: u64,
     count: usize,
-    keys: HashMap<Arc<str>, Waiters>,
+    keys: HashMap<Key, Waiters>,
     /// By the prefixes' lengths in bytes, so that a key is looked up once for each length in use.
     prefixes: BTreeMap<usize, HashMap<Arc<str>, Waiters>>,
+    sessions: Waiters,
 }
 
 type Waiters = HashMap<u64, Arc<Notify>>;
@@ -32,8 +36,23 @@ type Waiters = HashMap<u64, Arc<Notify>>;
 pub(crate) struct Watcher {
     hub: Arc<Hub>,
     id: u64,
-    selection: Selection,
+    subject: Subject,
     wake: Arc<Notify>,
+}
+
+/// What a watch is of.
+enum Subject {
+    Entries(Arc<Selection>),
+    Sessions,
+}
+
+/// Why a watcher was woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Something watched may have changed.
+    Changed,
+    /// The server stops; nothing more will come.
+    Stopping,
 }
 
 impl Hub {
@@ -41,13 +60,22 @@ impl Hub {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             registry: Mutex::default(),
-            sessions: watch::Sender::new(()),
+            stopping: AtomicBool::new(false),
             limit,
         }
     }
 
     /// Opens a watch. Read the state after this call, so that no change is missed.
-    pub(crate) fn watch(self: &Arc<Self>, selection: Selection) -> Result<Watcher, Error> {
+    pub(crate) fn watch(self: &Arc<Self>, selection: Arc<Selection>) -> Result<Watcher, Error> {
+        self.open(Subject::Entries(selection))
+    }
+
+    /// Opens a watch of the sessions that are opened and end.
+    pub(crate) fn watch_sessions(self: &Arc<Self>) -> Result<Watcher, Error> {
+        self.open(Subject::Sessions)
+    }
+
+    fn open(self: &Arc<Self>, subject: Subject) -> Result<Watcher, Error> {
         let wake = Arc::new(Notify::new());
         let mut registry = self.lock();
         if registry.count >= self.limit {
@@ -56,21 +84,12 @@ impl Hub {
         registry.count += 1;
         registry.last_id += 1;
         let id = registry.last_id;
-        for key in selection.keys() {
-            let waiters = registry.keys.entry(key.as_str().into()).or_default();
-            waiters.insert(id, Arc::clone(&wake));
-        }
-        for prefix in selection.prefixes() {
-            let text = prefix.as_str();
-            let same_length = registry.prefixes.entry(text.len()).or_default();
-            let waiters = same_length.entry(text.into()).or_default();
-            waiters.insert(id, Arc::clone(&wake));
-        }
+        registry.add(id, &subject, &wake);
         drop(registry);
         Ok(Watcher {
             hub: Arc::clone(self),
             id,
-            selection,
+            subject,
             wake,
         })
     }
@@ -78,40 +97,33 @@ impl Hub {
     /// Wakes the watches that see one of `keys`.
     pub(crate) fn wake<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
         let registry = self.lock();
-        let wake_all = |waiters: Option<&Waiters>| {
-            for wake in waiters.into_iter().flat_map(HashMap::values) {
-                wake.notify_one();
-            }
-        };
         for key in keys {
-            wake_all(registry.keys.get(key.as_str()));
+            wake_each(registry.keys.get(key));
             for (length, prefixes) in registry.prefixes.range(..=key.as_str().len()) {
                 // Inside a character no prefix can end.
                 let start = key.as_str().get(..*length);
-                wake_all(start.and_then(|start| prefixes.get(start)));
+                wake_each(start.and_then(|start| prefixes.get(start)));
             }
         }
-    }
-
-    /// Hears of sessions that are opened or end; bounded by who asks, and read the state after
-    /// this call.
-    pub(crate) fn watch_sessions(&self) -> watch::Receiver<()> {
-        self.sessions.subscribe()
     }
 
     /// Wakes who watches the sessions.
     pub(crate) fn wake_sessions(&self) {
-        self.sessions.send_replace(());
+        wake_each([&self.lock().sessions]);
     }
 
     /// Wakes every watch, because the state was replaced as a whole.
     pub(crate) fn wake_all(&self) {
-        self.wake_sessions();
         let registry = self.lock();
-        let under = registry.prefixes.values().flat_map(HashMap::values);
-        for wake in (registry.keys.values().chain(under)).flat_map(HashMap::values) {
-            wake.notify_one();
-        }
+        wake_each(registry.keys.values());
+        wake_each(registry.prefixes.values().flat_map(HashMap::values));
+        wake_each([&registry.sessions]);
+    }
+
+    /// Ends every watch, those that are still to be opened included.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake_all();
     }
 
     /// How many watches are open.
@@ -124,14 +136,62 @@ impl Hub {
     }
 }
 
-impl Watcher {
-    /// Waits until something selected may have changed since the last call. May be cancelled.
-    pub(crate) async fn changed(&self) {
-        self.wake.notified().await;
+impl Registry {
+    fn add(&mut self, id: u64, subject: &Subject, wake: &Arc<Notify>) {
+        let selection = match subject {
+            Subject::Entries(selection) => selection,
+            Subject::Sessions => {
+                self.sessions.insert(id, Arc::clone(wake));
+                return;
+            }
+        };
+        for key in selection.keys() {
+            let waiters = self.keys.entry(key.clone()).or_default();
+            waiters.insert(id, Arc::clone(wake));
+        }
+        for prefix in selection.prefixes() {
+            let text = prefix.as_str();
+            let same_length = self.prefixes.entry(text.len()).or_default();
+            let waiters = same_length.entry(text.into()).or_default();
+            waiters.insert(id, Arc::clone(wake));
+        }
     }
 
-    pub(crate) fn selection(&self) -> &Selection {
-        &self.selection
+    fn remove(&mut self, id: u64, subject: &Subject) {
+        let selection = match subject {
+            Subject::Entries(selection) => selection,
+            Subject::Sessions => {
+                self.sessions.remove(&id);
+                return;
+            }
+        };
+        for key in selection.keys() {
+            remove(&mut self.keys, key.as_str(), id);
+        }
+        for prefix in selection.prefixes() {
+            let length = prefix.as_str().len();
+            if let Some(same_length) = self.prefixes.get_mut(&length) {
+                remove(same_length, prefix.as_str(), id);
+                if same_length.is_empty() {
+                    self.prefixes.remove(&length);
+                }
+            }
+        }
+    }
+}
+
+impl Watcher {
+    /// Waits until something watched may have changed since the last call. May be cancelled.
+    pub(crate) async fn woken(&self) -> Woken {
+        // Whoever opened a watch before the stop is in the registry and has been notified.
+        if !self.hub.stopping.load(Ordering::Acquire) {
+            self.wake.notified().await;
+        }
+        if self.hub.stopping.load(Ordering::Acquire) {
+            Woken::Stopping
+        } else {
+            Woken::Changed
+        }
     }
 }
 
@@ -139,22 +199,17 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let mut registry = self.hub.lock();
         registry.count -= 1;
-        for key in self.selection.keys() {
-            remove(&mut registry.keys, key.as_str(), self.id);
-        }
-        for prefix in self.selection.prefixes() {
-            let length = prefix.as_str().len();
-            if let Some(same_length) = registry.prefixes.get_mut(&length) {
-                remove(same_length, prefix.as_str(), self.id);
-                if same_length.is_empty() {
-                    registry.prefixes.remove(&length);
-                }
-            }
-        }
+        registry.remove(self.id, &self.subject);
     }
 }
 
-fn remove(map: &mut HashMap<Arc<str>, Waiters>, text: &str, id: u64) {
+fn wake_each<'a>(groups: impl IntoIterator<Item = &'a Waiters>) {
+    for wake in groups.into_iter().flat_map(HashMap::values) {
+        wake.notify_one();
+    }
+}
+
+fn remove<K: Borrow<str> + Hash + Eq>(map: &mut HashMap<K, Waiters>, text: &str, id: u64) {
     if let Some(waiters) = map.get_mut(text) {
         waiters.remove(&id);
         if waiters.is_empty() {
@@ -174,21 +229,25 @@ mod tests {
         Key::new(text).unwrap()
     }
 
+    fn of_key(text: &str) -> Arc<Selection> {
+        Arc::new(Selection::key(key(text)))
+    }
+
+    fn under(text: &str) -> Arc<Selection> {
+        Arc::new(Selection::prefix(Prefix::new(text)))
+    }
+
     fn woken(watcher: &Watcher) -> bool {
-        watcher.changed().now_or_never().is_some()
+        watcher.woken().now_or_never() == Some(Woken::Changed)
     }
 
     #[test]
     fn only_touched_watches_wake_and_only_once() {
         let hub = Arc::new(Hub::new(10));
-        let one = hub.watch(Selection::key(key("config/a.yml"))).unwrap();
-        let folder = hub
-            .watch(Selection::prefix(Prefix::new("config/")))
-            .unwrap();
-        let all = hub.watch(Selection::prefix(Prefix::all())).unwrap();
-        let other = hub
-            .watch(Selection::prefix(Prefix::new("configs")))
-            .unwrap();
+        let one = hub.watch(of_key("config/a.yml")).unwrap();
+        let folder = hub.watch(under("config/")).unwrap();
+        let all = hub.watch(under("")).unwrap();
+        let other = hub.watch(under("configs")).unwrap();
 
         hub.wake([&key("config/a.yml"), &key("config/b.yml")]);
         assert!(woken(&one) && woken(&folder) && woken(&all) && !woken(&other));
@@ -206,13 +265,42 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let hub = Arc::new(Hub::new(2));
-        let one = hub.watch(Selection::key(key("a"))).unwrap();
-        let two = hub.watch(Selection::prefix(Prefix::new("a"))).unwrap();
-        let error = hub.watch(Selection::key(key("b"))).err().unwrap();
+        let one = hub.watch(of_key("a")).unwrap();
+        let two = hub.watch(under("a")).unwrap();
+        let error = hub.watch_sessions().err().unwrap();
         assert!(error.to_string().contains("2 watches are open"), "{error}");
         drop((one, two));
         assert_eq!(hub.count(), 0);
         let registry = hub.lock();
         assert!(registry.keys.is_empty() && registry.prefixes.is_empty());
+    }
+
+    #[test]
+    fn sessions_are_watched_for_themselves() {
+        let hub = Arc::new(Hub::new(2));
+        let entries = hub.watch(under("")).unwrap();
+        let sessions = hub.watch_sessions().unwrap();
+        hub.wake_sessions();
+        assert!(!woken(&entries) && woken(&sessions));
+        hub.wake([&key("a")]);
+        assert!(woken(&entries) && !woken(&sessions));
+        hub.wake_all();
+        assert!(woken(&entries) && woken(&sessions));
+        drop(sessions);
+        assert_eq!(hub.count(), 1);
+    }
+
+    #[test]
+    fn a_stop_ends_watches_that_wait_and_those_to_come() {
+        let hub = Arc::new(Hub::new(2));
+        let before = hub.watch(of_key("a")).unwrap();
+        let mut waiting = Box::pin(before.woken());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        hub.stop();
+        assert_eq!(waiting.now_or_never(), Some(Woken::Stopping));
+        let after = hub.watch(of_key("a")).unwrap();
+        for watcher in [&before, &before, &after, &after] {
+            assert_eq!(watcher.woken().now_or_never(), Some(Woken::Stopping));
+        }
     }
 }

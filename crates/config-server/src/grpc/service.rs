@@ -9,7 +9,6 @@ use chameleon_store::HistoryQuery;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prost::Message as _;
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::error::{code_name, invalid};
@@ -26,12 +25,11 @@ const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 pub(super) struct Service {
     app: Arc<App>,
     limits: Limits,
-    soft: CancellationToken,
 }
 
 impl Service {
-    pub(super) fn new(app: Arc<App>, limits: Limits, soft: CancellationToken) -> Self {
-        Self { app, limits, soft }
+    pub(super) fn new(app: Arc<App>, limits: Limits) -> Self {
+        Self { app, limits }
     }
 
     fn counted<T>(
@@ -110,7 +108,7 @@ impl Config for Service {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let app = Arc::clone(&self.app);
-        let stream = watch::watch(app, request.into_inner(), self.soft.clone()).await;
+        let stream = watch::watch(app, request.into_inner()).await;
         self.counted("Watch", stream.map(StreamExt::boxed))
     }
 

@@ -1,21 +1,20 @@
 //! One watch stream: states go down, outcomes come up.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{Revision, Stamp};
 use chameleon_proto::{state_chunks, v1};
 use futures::{Stream, stream};
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::convert::{identity, selection, verdict};
 use super::error::invalid;
 use crate::app::App;
 use crate::app::fleet::Connection;
-use crate::app::selection::Update;
-use crate::app::watch::Watcher;
+use crate::app::selection::{Selection, Update};
+use crate::app::watch::{Watcher, Woken};
 
 /// How long a client may take to say what it wants to watch.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
@@ -24,7 +23,6 @@ const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn watch(
     app: Arc<App>,
     mut requests: Streaming<v1::WatchRequest>,
-    soft: CancellationToken,
 ) -> Result<impl Stream<Item = Result<v1::State, Status>>, Status> {
     use v1::watch_request::Message;
     let first = tokio::time::timeout(SUBSCRIBE_LIMIT, requests.message())
@@ -34,19 +32,21 @@ pub(super) async fn watch(
         return Err(invalid("subscribe", "is missing; send it first").into());
     };
     let selection = selection("subscribe", &subscribe.keys, &subscribe.prefixes)?;
+    let selection = Arc::new(selection);
     let identity = subscribe.identity.map(identity).transpose()?;
     // A state of another lineage, or one that can't be proven to be of this, is no base.
     let last = (subscribe.last)
         .map(Stamp::from)
         .filter(|last| app.replica.knows(*last));
-    let watcher = app.replica.hub().watch(selection.clone())?;
-    let connection = identity.map(|identity| app.fleet.connect(identity, selection, last));
+    let watcher = app.replica.hub().watch(Arc::clone(&selection))?;
+    let connection =
+        identity.map(|identity| app.fleet.connect(identity, Arc::clone(&selection), last));
     let feed = Feed {
         app,
+        selection,
         watcher,
         connection,
         requests: Some(requests),
-        soft,
         base: last,
         pending: VecDeque::new(),
         sending: None,
@@ -64,17 +64,17 @@ pub(super) async fn watch(
 /// The stream's own state. Nothing is queued for a slow client but the chunks of one state.
 struct Feed {
     app: Arc<App>,
+    selection: Arc<Selection>,
     watcher: Watcher,
     /// Clients that say who they are count as instances; a person's `watch` does not.
     connection: Option<Connection>,
     /// Gone when the client has said that nothing more will come; it still watches.
     requests: Option<Streaming<v1::WatchRequest>>,
-    soft: CancellationToken,
     /// The state that the client has when it has received all that was sent.
     base: Option<Stamp>,
     /// Chunks of the state that is being sent.
     pending: VecDeque<v1::State>,
-    sending: Option<(Stamp, BTreeSet<Revision>)>,
+    sending: Option<(Stamp, Vec<Revision>)>,
     started: bool,
 }
 
@@ -93,10 +93,16 @@ impl Feed {
                 continue;
             }
             tokio::select! {
-                () = self.soft.cancelled() => {
-                    return Err(Status::unavailable("the server is shutting down; use another"));
-                }
-                () = self.watcher.changed() => self.prepare(false),
+                // A state goes first, without a look for outcomes; changes that come quickly are
+                // one state, so that outcomes get their turn.
+                biased;
+                woken = self.watcher.woken() => match woken {
+                    Woken::Changed => self.prepare(false),
+                    Woken::Stopping => {
+                        let reason = "the server is shutting down; use another";
+                        return Err(Status::unavailable(reason));
+                    }
+                },
                 request = next_request(&mut self.requests) => match request? {
                     Some(request) => self.take(request)?,
                     None => self.requests = None,
@@ -109,7 +115,7 @@ impl Feed {
     /// so that a client that returns knows that it is up to date.
     fn prepare(&mut self, first: bool) {
         let snapshot = self.app.replica.snapshot();
-        let update = self.watcher.selection().update(&snapshot, self.base);
+        let update = self.selection.update(&snapshot, self.base);
         if update.is_empty() && !first {
             return;
         }
@@ -123,6 +129,10 @@ impl Feed {
         let puts = puts.iter().map(|entry| v1::Entry::from(&**entry));
         let deletes = deletes.iter().map(ToString::to_string).collect();
         self.pending = state_chunks(stamp, base, puts, deletes).into();
+        if let (Some(_), Some(last)) = (&self.connection, self.pending.back_mut()) {
+            let within = self.app.fleet.outcome_within().as_millis();
+            last.outcome_within_ms = u32::try_from(within).unwrap_or(u32::MAX);
+        }
         self.sending = Some((stamp, revisions));
     }
 

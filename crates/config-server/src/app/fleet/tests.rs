@@ -8,8 +8,8 @@ fn fleet() -> Arc<Fleet> {
     Arc::new(Fleet::new(Metrics::new(&Registry::new("test", "0"))))
 }
 
-fn selection() -> Selection {
-    Selection::key(Key::new("a").unwrap())
+fn selection() -> Arc<Selection> {
+    Arc::new(Selection::key(Key::new("a").unwrap()))
 }
 
 fn identity(instance: &str) -> Identity {
@@ -148,4 +148,16 @@ async fn only_the_newest_revisions_are_kept() {
     assert!(fleet.journey(Revision(2)).stored.is_some());
     fleet.replaced(&head);
     assert!(fleet.journey(Revision(2)).stored.is_none());
+}
+
+#[test]
+fn a_large_fleet_answers_over_a_longer_time() {
+    let fleet = fleet();
+    assert_eq!(fleet.outcome_within(), Duration::from_millis(100));
+    let connections: Vec<_> = (0..3_000)
+        .map(|id| fleet.connect(identity(&id.to_string()), selection(), None))
+        .collect();
+    assert_eq!(fleet.outcome_within(), Duration::from_millis(300));
+    drop(connections);
+    assert_eq!(fleet.outcome_within(), Duration::from_millis(100));
 }

@@ -3,38 +3,19 @@
 use std::sync::Arc;
 
 use chameleon_model::{Revision, Snapshot};
-use tokio::sync::watch;
 
 use super::Face;
 use super::answer::index_of;
 use super::duration::jittered;
 use super::query::Wait;
-use crate::app::watch::Watcher;
-
-/// What tells that it is worth another look. Make it before the first one, so that no change is missed.
-pub(super) enum Changes {
-    /// Of keys.
-    Keys(Watcher),
-    /// Of the list of sessions.
-    Sessions(watch::Receiver<()>),
-}
-
-impl Changes {
-    async fn next(&mut self) {
-        match self {
-            Self::Keys(watcher) => watcher.changed().await,
-            // Its sender lives as long as the server.
-            Self::Sessions(changes) => drop(changes.changed().await),
-        }
-    }
-}
+use crate::app::watch::{Watcher, Woken};
 
 /// Waits until the index overtakes the given one; then, at the limit, or when the server stops, gives
-/// the newest state.
+/// the newest state. Open the watch before, so that no change is missed.
 pub(super) async fn overtaken(
     face: &Face,
     wait: Wait,
-    mut changes: Changes,
+    watcher: &Watcher,
     index: impl Fn(&Snapshot) -> Revision,
 ) -> Arc<Snapshot> {
     let limit = tokio::time::sleep(jittered(wait.limit));
@@ -47,9 +28,11 @@ pub(super) async fn overtaken(
             return snapshot;
         }
         tokio::select! {
-            () = changes.next() => {}
+            woken = watcher.woken() => match woken {
+                Woken::Changed => {}
+                Woken::Stopping => return face.app.replica.snapshot(),
+            },
             () = &mut limit => return face.app.replica.snapshot(),
-            () = face.soft.cancelled() => return face.app.replica.snapshot(),
         }
     }
 }
