@@ -3,6 +3,7 @@
 //! [`v1`] is generated from `proto/chameleon/v1/chameleon.proto`. The conversions check what the
 //! wire can't: a key that is no key becomes an [`Invalid`] that names the field.
 
+mod codec;
 mod convert;
 
 pub use convert::{Invalid, commit_requests, commit_response, state_chunks, transaction};
