@@ -1,19 +1,21 @@
-//! Serving an axum router as part of a process.
+//! Serving HTTP as part of a process.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ConnectInfo;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::{Backoff, Lifecycle};
 
@@ -37,33 +39,44 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves `router` over HTTP/1.1 on `listener`, as the task `name` of `lifecycle`.
+/// Serves `service`, mostly an axum router, over HTTP/1.1 on `listener`, as the task `name` of
+/// `lifecycle`.
 ///
 /// Handlers find the other end's address as [`ConnectInfo<SocketAddr>`]. At the shutdown the port
 /// is closed first, requests that are being answered are finished, idle connections are closed. A
 /// handler that waits or streams has to end by [`Lifecycle::soft`]; else it is cut off after the
 /// grace.
-pub fn serve(
+pub fn serve<S, B>(
     name: &'static str,
     listener: TcpListener,
-    router: Router,
+    service: S,
     limits: HttpLimits,
     lifecycle: &Lifecycle,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let soft = lifecycle.soft();
     lifecycle.own(name, async move {
-        run(name, listener, router, limits, soft).await;
+        run(name, listener, service, limits, soft).await;
         Ok(())
     });
 }
 
-async fn run(
+async fn run<S, B>(
     name: &'static str,
     listener: TcpListener,
-    router: Router,
+    service: S,
     limits: HttpLimits,
     soft: CancellationToken,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let free = Arc::new(Semaphore::new(limits.connections));
     // Dropped with this future, so a hard stop ends the connections too.
     let mut connections = JoinSet::new();
@@ -84,7 +97,7 @@ async fn run(
                 let connection = serve_connection(
                     stream,
                     peer,
-                    router.clone(),
+                    service.clone(),
                     limits.head_timeout,
                     soft.clone(),
                 );
@@ -104,17 +117,21 @@ async fn run(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_connection(
+async fn serve_connection<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    service: S,
     head_timeout: Duration,
     soft: CancellationToken,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, "failed to set TCP_NODELAY: {error}");
     }
-    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+    let service = service.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });

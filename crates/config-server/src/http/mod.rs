@@ -2,22 +2,31 @@
 
 mod consul;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Response as Answer};
 use service_kit::Lifecycle;
 use service_kit::http::HttpLimits;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tower::{BoxError, Service, service_fn};
+use tower_http::CompressionLevel;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::{Compression, CompressionBody};
 
 use crate::app::App;
 use crate::app::access::bearer;
 use crate::settings::Limits;
+
+/// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
+const COMPRESSED_FROM: u64 = 1400;
 
 /// Serves the faces on `listener`, as tasks of `lifecycle`; `pages` on `admin` where it is given,
 /// else beside the faces.
@@ -43,14 +52,49 @@ pub(crate) fn serve(
         let guard = middleware::from_fn_with_state(Arc::clone(app), guard_metrics);
         router = router.merge(pages.layer(guard));
     }
-    let counted = middleware::from_fn_with_state(Arc::clone(app), count);
-    let router = router.layer(counted);
-    service_kit::http::serve("http", listener, router, bounds, lifecycle);
+    service_kit::http::serve(
+        "http",
+        listener,
+        around(router, Arc::clone(app)),
+        bounds,
+        lifecycle,
+    );
     Ok(())
 }
 
+/// The router with what holds for all requests. Around it and not as its layers, which would cost
+/// some allocations for each of them on every request.
+fn around<B>(
+    router: Router,
+    app: Arc<App>,
+) -> impl Service<
+    Request<B>,
+    Response = Response<CompressionBody<Body>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let compressed = Compression::new(router)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(COMPRESSED_FROM));
+    service_fn(move |request: Request<B>| {
+        let method = method_name(request.method());
+        let route = route_name(request.uri().path());
+        let started = Instant::now();
+        let answer = compressed.clone().call(request);
+        let app = Arc::clone(&app);
+        async move {
+            let response = answer.await?;
+            (app.metrics).http(method, route, response.status().as_u16(), started.elapsed());
+            Ok(response)
+        }
+    })
+}
+
 /// Health is for everybody; metrics beside the faces need the token as the faces do.
-async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next) -> Answer {
     let is_health = request.uri().path().starts_with("/health/");
     if !is_health && let Err(denied) = app.access.admit(token(request.headers())) {
         return (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response();
@@ -61,15 +105,6 @@ async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next
 fn token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?;
     bearer(value.to_str().ok()?)
-}
-
-async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let method = method_name(request.method());
-    let route = route_name(request.extensions().get::<MatchedPath>());
-    let started = Instant::now();
-    let response = next.run(request).await;
-    (app.metrics).http(method, route, response.status().as_u16(), started.elapsed());
-    response
 }
 
 /// Only names that are written here become labels: paths and methods come from anybody.
@@ -85,19 +120,25 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-fn route_name(path: Option<&MatchedPath>) -> &'static str {
-    match path.map(MatchedPath::as_str) {
-        Some(path) if path.starts_with("/v1/kv") => "/v1/kv",
-        Some("/v1/txn") => "/v1/txn",
-        Some(path) if path.starts_with("/v1/session/") => "/v1/session",
-        Some("/v1/agent/self") => "/v1/agent/self",
-        Some("/v1/catalog/nodes") => "/v1/catalog/nodes",
-        Some("/v1/catalog/datacenters") => "/v1/catalog/datacenters",
-        Some("/v1/status/leader") => "/v1/status/leader",
-        Some("/v1/status/peers") => "/v1/status/peers",
-        Some("/health/live") => "/health/live",
-        Some("/health/ready") => "/health/ready",
-        Some("/metrics") => "/metrics",
-        _ => "other",
+fn route_name(path: &str) -> &'static str {
+    /// Those that stand for themselves.
+    const PAGES: [&str; 9] = [
+        "/v1/txn",
+        "/v1/agent/self",
+        "/v1/catalog/nodes",
+        "/v1/catalog/datacenters",
+        "/v1/status/leader",
+        "/v1/status/peers",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+    ];
+    if path == "/v1/kv" || path.starts_with("/v1/kv/") {
+        return "/v1/kv";
     }
+    if path.starts_with("/v1/session/") {
+        return "/v1/session";
+    }
+    let page = PAGES.into_iter().find(|page| *page == path);
+    page.unwrap_or("other")
 }

@@ -48,7 +48,7 @@ impl Page {
         let query = Query::of(&head.uri);
         admit(face, &query, &head.headers)?;
         match self {
-            Self::Agent => Ok(answer(&query, &agent(face))),
+            Self::Agent => Ok(answer(query.layout(), &agent(face))),
             Self::Nodes => {
                 query.check_consistency()?;
                 unchanging(face, &query, &[node(face)]).await
@@ -56,13 +56,13 @@ impl Page {
             Self::Datacenters => unchanging(face, &query, &[DATACENTER]).await,
             Self::Leader => {
                 query.check_datacenter()?;
-                Ok(answer(&query, &face.leader()))
+                Ok(answer(query.layout(), &face.leader()))
             }
             Self::Peers => {
                 query.check_datacenter()?;
                 let leader = face.leader();
                 let peers: &[String] = if leader.is_empty() { &[] } else { &[leader] };
-                Ok(answer(&query, &peers))
+                Ok(answer(query.layout(), &peers))
             }
         }
     }
@@ -71,7 +71,7 @@ impl Page {
 /// Answers what never changes; a call that waits for a change has its wait.
 async fn unchanging(
     face: &Face,
-    query: &Query,
+    query: &Query<'_>,
     value: &impl serde::Serialize,
 ) -> Result<Response, Refused> {
     if let Some(wait) = query.wait()? {
@@ -81,7 +81,7 @@ async fn unchanging(
         }
     }
     Ok(with_read_headers(
-        answer(query, value),
+        answer(query.layout(), value),
         face,
         Revision::ZERO,
     ))

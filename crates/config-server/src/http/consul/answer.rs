@@ -13,7 +13,6 @@ use serde_json::Serializer;
 use serde_json::ser::PrettyFormatter;
 
 use super::Face;
-use super::query::Query;
 
 /// An entry as Consul's clients decode it.
 #[derive(Serialize)]
@@ -66,17 +65,36 @@ impl<'a> From<&'a Arc<Entry>> for EntryAnswer<'a> {
     }
 }
 
-/// `value` as JSON, compact unless the query asks for `pretty`.
-pub(super) fn json(query: &Query, value: &impl Serialize) -> Response {
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    Compact,
+    Pretty,
+}
+
+/// An answer with `value` as JSON.
+pub(super) fn json(layout: Layout, value: &impl Serialize) -> Response {
+    encoded(to_json(layout, value))
+}
+
+/// An answer with what is JSON already.
+pub(super) fn encoded(text: impl Into<Body>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, text.into()).into_response()
+}
+
+/// `value` as JSON.
+pub(super) fn to_json(layout: Layout, value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
-    let written = if query.has("pretty") {
-        let format = PrettyFormatter::with_indent(b"    ");
-        value.serialize(&mut Serializer::with_formatter(&mut text, format))
-    } else {
-        value.serialize(&mut Serializer::new(&mut text))
+    let written = match layout {
+        Layout::Compact => value.serialize(&mut Serializer::new(&mut text)),
+        Layout::Pretty => {
+            let format = PrettyFormatter::with_indent(b"    ");
+            value.serialize(&mut Serializer::with_formatter(&mut text, format))
+        }
     };
     written.expect("numbers, texts and lists of them are always JSON");
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+    text
 }
 
 /// A value as it is, in a form that no browser takes for a page.

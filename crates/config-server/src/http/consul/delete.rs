@@ -24,10 +24,10 @@ pub(super) async fn delete(face: &Face, request: &Parts) -> Result<Response, Ref
     };
     let reservation = face.app.replica.reservation();
     let outcome = face.app.commit_single(transaction, reservation).await?;
-    Ok(json(&query, &is_gone(&outcome)))
+    Ok(json(query.layout(), &is_gone(&outcome)))
 }
 
-fn transaction(key: &str, query: &Query) -> Result<Transaction, Refused> {
+fn transaction(key: &str, query: &Query<'_>) -> Result<Transaction, Refused> {
     query.exclude(&["recurse", "cas"])?;
     let mut preconditions = Vec::new();
     let operation = if query.has("recurse") {

@@ -9,6 +9,7 @@ mod blocking;
 mod body;
 mod delete;
 mod duration;
+mod encoded;
 mod error;
 mod get;
 mod names;
@@ -28,26 +29,22 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use tokio_util::sync::CancellationToken;
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
 
 use crate::app::App;
 use crate::app::access::bearer;
 use agent::Page;
+use encoded::Encoded;
 use error::Refused;
 use query::Query;
 
 /// The one node there is, which stands for all replicas.
 const NODE: &str = "chameleon";
 
-/// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
-const COMPRESSED_FROM: u64 = 1400;
-
 /// What the handlers share.
 #[derive(Clone)]
 struct Face {
     app: Arc<App>,
+    encoded: Arc<Encoded>,
     /// The own address, which stands for Consul's leader.
     address: SocketAddr,
     soft: CancellationToken,
@@ -104,18 +101,22 @@ pub(super) fn router(app: Arc<App>, address: SocketAddr, soft: CancellationToken
         .route("/v1", any(not_served))
         .route("/v1/", any(not_served))
         .route("/v1/{*path}", any(not_served))
-        .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESSED_FROM)),
-        )
-        .with_state(Face { app, address, soft })
+        .with_state(Face {
+            app,
+            encoded: Arc::new(Encoded::default()),
+            address,
+            soft,
+        })
 }
 
 async fn kv(State(face): State<Face>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let result = match head.method {
-        Method::GET => get::get(&face, &head).await,
+        // A long poll holds nothing of its request while it waits.
+        Method::GET => {
+            drop(body);
+            get::get(&face, head).await
+        }
         Method::PUT => put::put(&face, &head, body).await,
         Method::DELETE => delete::delete(&face, &head).await,
         ref method => {
@@ -173,7 +174,7 @@ impl Face {
 }
 
 /// Lets a call in that shows the token in one of Consul's ways.
-fn admit(face: &Face, query: &Query, headers: &HeaderMap) -> Result<(), Refused> {
+fn admit(face: &Face, query: &Query<'_>, headers: &HeaderMap) -> Result<(), Refused> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let token = (query.text("token"))
         .or_else(|| header("x-consul-token").filter(|token| !token.is_empty()))

@@ -36,7 +36,7 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
     let flags = query.number("flags")?.unwrap_or(0);
     let Some(mode) = Mode::of(&query)? else {
         // Nobody can hold a lock under what is no session's id.
-        return Ok(json(&query, &false));
+        return Ok(json(query.layout(), &false));
     };
     let via = via(request);
     let mut reservation = face.app.replica.reservation();
@@ -44,12 +44,12 @@ pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Resp
     let value = received(body, MAX_VALUE_BYTES).await?;
     let transaction = transaction(key, value, flags, mode, via);
     let outcome = face.app.commit_single(transaction, reservation).await?;
-    written(&outcome).map(|written| json(&query, &written))
+    written(&outcome).map(|written| json(query.layout(), &written))
 }
 
 impl Mode {
     /// `None` for a release that can't succeed.
-    fn of(query: &Query) -> Result<Option<Self>, Refused> {
+    fn of(query: &Query<'_>) -> Result<Option<Self>, Refused> {
         if let Some(index) = query.number("cas")? {
             return Ok(Some(Self::CompareAndSet(index)));
         }

@@ -1,8 +1,11 @@
 //! Query parameters as Consul reads them: several count by presence, whatever their value.
 
+use std::borrow::Cow;
+
 use axum::http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::answer::Layout;
 use super::duration;
 use super::error::Refused;
 
@@ -18,8 +21,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The decoded parameters of a request. Where one comes twice, the first counts.
 #[derive(Debug)]
-pub(super) struct Query {
-    parameters: Vec<(String, String)>,
+pub(super) struct Query<'a> {
+    parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 /// A wait for a change.
@@ -31,8 +34,8 @@ pub(super) struct Wait {
     pub(super) limit: std::time::Duration,
 }
 
-impl Query {
-    pub(super) fn of(uri: &Uri) -> Self {
+impl<'a> Query<'a> {
+    pub(super) fn of(uri: &'a Uri) -> Self {
         let pairs = uri.query().unwrap_or_default().split('&');
         let parameters = pairs
             .filter(|pair| !pair.is_empty())
@@ -52,7 +55,7 @@ impl Query {
     /// The value of `name`, empty or not.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let mut found = self.parameters.iter().filter(|(given, _)| given == name);
-        found.next().map(|(_, value)| value.as_str())
+        found.next().map(|(_, value)| value.as_ref())
     }
 
     /// The value of `name` unless it is empty.
@@ -74,9 +77,18 @@ impl Query {
         number.map(Some).map_err(|_| refused("value out of range"))
     }
 
+    /// How an answer is wanted.
+    pub(super) fn layout(&self) -> Layout {
+        if self.has("pretty") {
+            Layout::Pretty
+        } else {
+            Layout::Compact
+        }
+    }
+
     /// All parameters, sorted and escaped as Go does it.
     fn encoded(&self) -> String {
-        let escape = |text| {
+        let escape = |text: &str| {
             let escaped = utf8_percent_encode(text, ESCAPED).to_string();
             escaped.replace("%20", "+")
         };
@@ -140,10 +152,13 @@ impl Query {
     }
 }
 
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('+') {
+        return percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    }
     let spaced = text.replace('+', " ");
     let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy();
-    decoded.into_owned()
+    Cow::Owned(decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -152,8 +167,14 @@ mod tests {
 
     use super::*;
 
-    fn query(text: &str) -> Query {
-        Query::of(&format!("/v1/kv/a?{text}").parse().unwrap())
+    fn query(text: &str) -> Query<'static> {
+        let uri: Uri = format!("/v1/kv/a?{text}").parse().unwrap();
+        let parameters = Query::of(&uri).parameters.into_iter();
+        Query {
+            parameters: parameters
+                .map(|(name, value)| (name.into_owned().into(), value.into_owned().into()))
+                .collect(),
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{index_of, json, with_read_headers};
-use super::blocking::{Changes, overtaken};
+use super::blocking::overtaken;
 use super::body::{announced, received};
 use super::duration;
 use super::error::Refused;
@@ -94,7 +94,7 @@ pub(super) async fn create(
     let id = session.id.to_string();
     let open = transaction(&head, Operation::OpenSession(session));
     face.app.commit_single(open, reservation).await?;
-    Ok(json(&query, &serde_json::json!({ "ID": id })))
+    Ok(json(query.layout(), &serde_json::json!({ "ID": id })))
 }
 
 /// `PUT /v1/session/destroy/{id}`
@@ -111,7 +111,7 @@ pub(super) async fn destroy(
         let reservation = face.app.replica.reservation();
         face.app.commit_single(end, reservation).await?;
     }
-    Ok(json(&query, &true))
+    Ok(json(query.layout(), &true))
 }
 
 /// `PUT /v1/session/renew/{id}`
@@ -127,7 +127,7 @@ pub(super) async fn renew(
         None => None,
     };
     match session {
-        Some(session) => Ok(json(&query, &[SessionAnswer::from(&session)])),
+        Some(session) => Ok(json(query.layout(), &[SessionAnswer::from(&session)])),
         None => Err(Refused::new(
             StatusCode::NOT_FOUND,
             format!("Session id '{id}' not found"),
@@ -179,8 +179,8 @@ async fn read(
     query.check_consistency()?;
     let snapshot = match query.wait()? {
         Some(wait) => {
-            let changes = Changes::Sessions(face.app.replica.hub().watch_sessions());
-            overtaken(face, wait, changes, Snapshot::sessions_index).await
+            let watcher = face.app.replica.hub().watch_sessions()?;
+            overtaken(face, wait, &watcher, Snapshot::sessions_index).await
         }
         None => face.app.replica.snapshot(),
     };
@@ -189,10 +189,14 @@ async fn read(
         .map(SessionAnswer::from)
         .collect();
     let index = snapshot.sessions_index();
-    Ok(with_read_headers(json(&query, &sessions), face, index))
+    Ok(with_read_headers(
+        json(query.layout(), &sessions),
+        face,
+        index,
+    ))
 }
 
-fn admitted(face: &Face, request: &Parts) -> Result<Query, Refused> {
+fn admitted<'a>(face: &Face, request: &'a Parts) -> Result<Query<'a>, Refused> {
     let query = Query::of(&request.uri);
     admit(face, &query, &request.headers)?;
     query.check_datacenter()?;

@@ -21,7 +21,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::answer::{EntryAnswer, json, revision_of, with_contact};
+use super::answer::{EntryAnswer, Layout, json, revision_of, with_contact};
 use super::body::{announced, received};
 use super::error::Refused;
 use super::names;
@@ -110,7 +110,7 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
             play.step(index, step);
         }
         if steps.iter().all(Step::only_reads) {
-            return Ok(with_contact(play.answer(&query, None), &face));
+            return Ok(with_contact(play.answer(query.layout(), None), &face));
         }
         // A fault is as true as the state that it was found in, so that this is proven too.
         let operations = if play.faults.is_empty() {
@@ -130,12 +130,14 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
             reservation
         };
         match face.app.commit_single(transaction, reservation).await? {
-            Outcome::Committed(stamp) => return Ok(play.answer(&query, Some(stamp.revision))),
-            Outcome::Unchanged(_) => return Ok(play.answer(&query, None)),
+            Outcome::Committed(stamp) => {
+                return Ok(play.answer(query.layout(), Some(stamp.revision)));
+            }
+            Outcome::Unchanged(_) => return Ok(play.answer(query.layout(), None)),
             Outcome::Refused(refusals) => {
                 play.delayed(&steps, &refusals);
                 if !play.faults.is_empty() {
-                    return Ok(play.answer(&query, None));
+                    return Ok(play.answer(query.layout(), None));
                 }
             }
         }
@@ -405,13 +407,13 @@ impl<'a> Play<'a> {
     }
 
     /// The answer, where what was written has become part of `revision`.
-    fn answer(&self, query: &Query, revision: Option<Revision>) -> Response {
+    fn answer(&self, layout: Layout, revision: Option<Revision>) -> Response {
         if !self.faults.is_empty() {
             let answer = Answer {
                 results: None,
                 errors: Some(&self.faults),
             };
-            return (StatusCode::CONFLICT, json(query, &answer)).into_response();
+            return (StatusCode::CONFLICT, json(layout, &answer)).into_response();
         }
         let before = self.base.stamp().revision;
         let placed = |played: Revision| revision.filter(|_| played > before).unwrap_or(played);
@@ -433,7 +435,7 @@ impl<'a> Play<'a> {
             results: Some(results),
             errors: None,
         };
-        json(query, &answer)
+        json(layout, &answer)
     }
 }
 
