@@ -83,14 +83,8 @@ fn main() -> anyhow::Result<()> {
     // What is left are clients of servers that have ended.
     runtime.shutdown_background();
     println!("{report}");
-    // `cargo bench` runs us in the package's folder.
-    let json = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(&args.json);
-    let folder = json.parent().context("`--json` names no file")?;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&json, serde_json::to_string_pretty(&report)?))
-        .with_context(|| format!("write `{}`", json.display()))?;
+    test_kit::bench::write(&args.json, &serde_json::to_string_pretty(&report)?)
+        .with_context(|| format!("write `{}`", args.json.display()))?;
     ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }

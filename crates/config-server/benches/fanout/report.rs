@@ -77,7 +77,7 @@ enum Verdict {
 impl Report {
     pub(crate) fn new(versions: Vec<String>, rows: Vec<Row>) -> Self {
         Self {
-            machine: machine(),
+            machine: test_kit::bench::machine(),
             versions,
             rows,
         }
@@ -228,14 +228,4 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The processor and the number of its cores, as far as Linux tells.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = (text.lines())
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    format!("{cores} cores, {model}, {}", std::env::consts::OS)
 }
