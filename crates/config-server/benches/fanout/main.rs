@@ -15,6 +15,7 @@ mod report;
 mod rounds;
 mod storm;
 mod systems;
+mod turns;
 mod value;
 mod watchers;
 mod writes;
@@ -25,6 +26,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::report::{Report, Row};
+use crate::rounds::Way;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -98,8 +100,12 @@ async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
         }
         eprintln!("measuring {part:?}");
         let measured = match part {
-            Part::Polls => rounds::polls(args.runs, args.watchers, args.rounds).await,
-            Part::Streams => rounds::streams(args.runs, args.watchers, args.rounds).await,
+            Part::Polls => {
+                rounds::measure(Way::LongPoll, args.runs, args.watchers, args.rounds).await
+            }
+            Part::Streams => {
+                rounds::measure(Way::Grpc, args.runs, args.watchers, args.rounds).await
+            }
             Part::Reads => reads::measure(args.runs).await,
             Part::Latency => latency::measure(args.runs).await,
             Part::Writes => writes::measure(args.runs).await,
