@@ -19,7 +19,7 @@ pub(crate) struct Row {
     unit: Unit,
     ours: Series,
     other: Option<Series>,
-    /// Ours by the other's, of the medians.
+    /// Ours by the other's: of the medians, unless each run compared more closely.
     ratio: Option<f64>,
     goal: Option<Goal>,
     verdict: Option<Verdict>,
@@ -101,6 +101,14 @@ impl Row {
         Self {
             ratio: Some(self.ours.median / other.median),
             other: Some(other),
+            ..self
+        }
+    }
+
+    /// In place of the ratio of the medians.
+    pub(crate) fn ratio(self, ratio: f64) -> Self {
+        Self {
+            ratio: Some(ratio),
             ..self
         }
     }
