@@ -4,12 +4,16 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::scale::Scale;
+
 /// All rows of a run, with where they come from.
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: String,
     versions: Vec<String>,
     rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<Scale>,
 }
 
 /// One kind of work, by two systems.
@@ -75,12 +79,17 @@ enum Verdict {
 }
 
 impl Report {
-    pub(crate) fn new(versions: Vec<String>, rows: Vec<Row>) -> Self {
+    pub(crate) fn new(versions: Vec<String>, rows: Vec<Row>, scale: Option<Scale>) -> Self {
         Self {
             machine: test_kit::bench::machine(),
             versions,
             rows,
+            scale,
         }
+    }
+
+    pub(crate) fn scale(&self) -> Option<&Scale> {
+        self.scale.as_ref()
     }
 }
 
@@ -179,7 +188,7 @@ impl Goal {
 }
 
 impl Unit {
-    fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Seconds => format!("{value:.2} s"),
             Self::Milliseconds if value < 10.0 => format!("{value:.2} ms"),
@@ -193,7 +202,23 @@ impl Unit {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}; {}\n", self.machine, self.versions.join("; "))?;
+        writeln!(f, "{}; {}", self.machine, self.versions.join("; "))?;
+        if !self.rows.is_empty() {
+            self.write_rows(f)?;
+        }
+        match &self.scale {
+            Some(scale) => write!(
+                f,
+                "\nUntil 99 of 100 watchers have a change, and memory per idle watcher:\n\n{scale}"
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
         writeln!(
             f,
             "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | reached |",

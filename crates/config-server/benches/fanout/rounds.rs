@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::report::{Goal, Row, Series, Unit, median};
 use crate::systems::System;
 use crate::turns;
@@ -15,7 +17,8 @@ const WARM_UP: u64 = 2;
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// How watchers are served, by ours and by the system that it is compared with.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Way {
     LongPoll,
     /// With outcomes.
@@ -23,6 +26,7 @@ pub(crate) enum Way {
 }
 
 /// What a run showed.
+#[derive(Serialize)]
 pub(crate) struct Figures {
     pub(crate) p99_ms: f64,
     pub(crate) cpu_us: f64,
@@ -31,6 +35,8 @@ pub(crate) struct Figures {
 }
 
 impl Way {
+    pub(crate) const ALL: [Self; 2] = [Self::LongPoll, Self::Grpc];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LongPoll => "long poll",

@@ -59,6 +59,10 @@ pub(crate) enum Watcher {
 }
 
 impl System {
+    pub(crate) fn is_ours(self) -> bool {
+        !matches!(self, Self::Consul | Self::Etcd)
+    }
+
     /// For people.
     pub(crate) fn name(self) -> &'static str {
         match self {
