@@ -119,7 +119,7 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("write `{}`", path.display()))?;
         }
     }
-    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
     Ok(())
 }
 
@@ -127,6 +127,7 @@ fn main() -> anyhow::Result<()> {
 async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
     let (mut rows, mut failed): (Vec<Row>, Vec<String>) = Default::default();
     let mut scale = None;
+    let versions = systems::versions()?;
     for part in Part::value_variants() {
         if !args.measures(*part) {
             continue;
@@ -160,5 +161,5 @@ async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
             }
         }
     }
-    Ok((Report::new(systems::versions()?, rows, scale), failed))
+    Ok((Report::new(versions, rows, scale), failed))
 }

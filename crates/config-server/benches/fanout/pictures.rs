@@ -20,7 +20,7 @@ pub(crate) fn latency(scale: &Scale) -> anyhow::Result<String> {
     draw(
         scale,
         "Until 99 of 100 watchers have a change",
-        "milliseconds",
+        "p99 in milliseconds",
         |point| point.p99_ms,
     )
 }

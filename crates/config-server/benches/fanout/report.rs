@@ -91,6 +91,44 @@ impl Report {
     pub(crate) fn scale(&self) -> Option<&Scale> {
         self.scale.as_ref()
     }
+
+    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        writeln!(
+            f,
+            "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | reached |",
+            "work", "Chameleon", "other", "ratio", "must", "stretch"
+        )?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | --- |")?;
+        for row in &self.rows {
+            let other = (row.other.as_ref())
+                .map(|other| format!("{} {}", other.system, row.unit.show(other.median)));
+            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}"));
+            let goal = |pick: fn(&Goal) -> f64| {
+                let goal = row.goal.as_ref()?;
+                Some(match goal.of {
+                    Subject::Ratio => format!("{:.2}", pick(goal)),
+                    Subject::Value => row.unit.show(pick(goal)),
+                })
+            };
+            let verdict = row.verdict.map_or("", |verdict| match verdict {
+                Verdict::Stretch => "stretch",
+                Verdict::Must => "must",
+                Verdict::Missed => "missed",
+            });
+            writeln!(
+                f,
+                "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | {verdict:<7} |",
+                row.work,
+                row.unit.show(row.ours.median),
+                other.unwrap_or_default(),
+                ratio.unwrap_or_default(),
+                goal(|goal| goal.must).unwrap_or_default(),
+                goal(|goal| goal.stretch).unwrap_or_default(),
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl Row {
@@ -213,46 +251,6 @@ impl fmt::Display for Report {
             ),
             None => Ok(()),
         }
-    }
-}
-
-impl Report {
-    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f)?;
-        writeln!(
-            f,
-            "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | reached |",
-            "work", "Chameleon", "other", "ratio", "must", "stretch"
-        )?;
-        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | --- |")?;
-        for row in &self.rows {
-            let other = (row.other.as_ref())
-                .map(|other| format!("{} {}", other.system, row.unit.show(other.median)));
-            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}"));
-            let goal = |pick: fn(&Goal) -> f64| {
-                let goal = row.goal.as_ref()?;
-                Some(match goal.of {
-                    Subject::Ratio => format!("{:.2}", pick(goal)),
-                    Subject::Value => row.unit.show(pick(goal)),
-                })
-            };
-            let verdict = row.verdict.map_or("", |verdict| match verdict {
-                Verdict::Stretch => "stretch",
-                Verdict::Must => "must",
-                Verdict::Missed => "missed",
-            });
-            writeln!(
-                f,
-                "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | {verdict:<7} |",
-                row.work,
-                row.unit.show(row.ours.median),
-                other.unwrap_or_default(),
-                ratio.unwrap_or_default(),
-                goal(|goal| goal.must).unwrap_or_default(),
-                goal(|goal| goal.stretch).unwrap_or_default(),
-            )?;
-        }
-        Ok(())
     }
 }
 
