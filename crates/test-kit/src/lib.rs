@@ -1,7 +1,9 @@
-//! What tests of several crates need: databases, git repositories, faults, and waiting.
+//! What tests and benchmarks of several crates need: databases, git repositories, faults, and waiting.
 //!
-//! Everything panics instead of returning errors, because a test that cannot be set up has failed.
+//! Everything for tests panics instead of returning errors, because a test that cannot be set up has
+//! failed.
 
+pub mod bench;
 mod eventually;
 pub mod git;
 pub mod postgres;

@@ -92,13 +92,3 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
-
-/// The processor and the number of its cores, as far as Linux tells.
-pub(crate) fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = (text.lines())
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    format!("{cores} cores, {model}, {}", std::env::consts::OS)
-}

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::figures::{Report, machine};
+use crate::figures::Report;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -36,14 +36,8 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     let report = runtime.block_on(run(&args))?;
     println!("{report}");
-    // `cargo bench` runs us in the package's folder.
-    let json = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(&args.json);
-    let folder = json.parent().context("`--json` names no file")?;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&json, serde_json::to_string_pretty(&report)?))
-        .with_context(|| format!("write `{}`", json.display()))
+    test_kit::bench::write(&args.json, &serde_json::to_string_pretty(&report)?)
+        .with_context(|| format!("write `{}`", args.json.display()))
 }
 
 async fn run(args: &Args) -> anyhow::Result<Report> {
@@ -52,7 +46,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     figures.extend(push::measure(args.pushes, push::Backing::Postgres).await?);
     figures.extend(replicas::measure(args.commits).await?);
     Ok(Report {
-        machine: machine(),
+        machine: test_kit::bench::machine(),
         figures,
     })
 }

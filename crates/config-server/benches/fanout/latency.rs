@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
-use crate::report::{Goal, Row, Series, Unit, median};
+use crate::report::{Goal, Row, Unit, median};
 use crate::systems::System;
+use crate::turns;
 use crate::value::KEY;
 use crate::watchers::Watchers;
 
@@ -11,24 +12,9 @@ const WARM_UP: u64 = 50;
 const WRITES: u64 = 400;
 
 pub(crate) async fn measure(runs: usize) -> anyhow::Result<Vec<Row>> {
-    let (mut ours, mut postgres, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..runs {
-        ours.push(run(System::ChameleonGrpc).await?);
-        theirs.push(run(System::Etcd).await?);
-        if System::has_postgres() {
-            postgres.push(run(System::ChameleonPostgres).await?);
-        }
-    }
-    let row = |store: &str, ours: Vec<f64>| {
-        let work = format!("one watcher, put to received, durable, {store}");
-        let row = Row::new(work, Unit::Milliseconds, Series::of("Chameleon", ours));
-        row.against(Series::of("etcd", theirs.clone()))
-    };
-    let mut rows = vec![row("SQLite", ours).goal(Goal::ratio_under(1.0, 0.8))];
-    if !postgres.is_empty() {
-        rows.push(row("Postgres", postgres).goal(Goal::ratio_under(1.3, 1.0)));
-    }
-    Ok(rows)
+    let work = "one watcher, put to received, durable";
+    let goals = [Goal::ratio_under(1.0, 0.8), Goal::ratio_under(1.3, 1.0)];
+    turns::durable(runs, work, Unit::Milliseconds, goals, run).await
 }
 
 async fn run(system: System) -> anyhow::Result<f64> {

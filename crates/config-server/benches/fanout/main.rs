@@ -9,12 +9,15 @@ mod grpc;
 mod http;
 mod idle;
 mod latency;
+mod pictures;
 mod process;
 mod reads;
 mod report;
 mod rounds;
+mod scale;
 mod storm;
 mod systems;
+mod turns;
 mod value;
 mod watchers;
 mod writes;
@@ -25,6 +28,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::report::{Report, Row};
+use crate::rounds::Way;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -37,6 +41,9 @@ struct Args {
     /// Changes that they receive in each run
     #[arg(long, default_value_t = 9)]
     rounds: u64,
+    /// Numbers of watchers that the part `scale` goes through
+    #[arg(long, value_delimiter = ',', default_values_t = [500, 1_000, 2_000, 5_000, 10_000])]
+    crowds: Vec<usize>,
     /// Watches on other keys
     #[arg(long, default_value_t = 100_000)]
     idle_watches: usize,
@@ -49,6 +56,9 @@ struct Args {
     /// Where the figures are written as JSON
     #[arg(long, default_value = "target/bench/fanout.json")]
     json: PathBuf,
+    /// The folder for the pictures of `scale`; none are drawn if left out
+    #[arg(long)]
+    pictures: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -70,12 +80,26 @@ enum Part {
     Idle,
     /// Everybody coming back after a restart
     Storm,
+    /// Time and memory by the number of watchers
+    Scale,
+}
+
+impl Args {
+    fn measures(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     service_kit::tls::install_provider();
-    files::check(args.watchers.max(args.reconnecting + args.reconnecting / 2))?;
+    ensure!(
+        args.pictures.is_none() || args.measures(Part::Scale),
+        "`--pictures` are of the part `scale`, which is not among `--parts`"
+    );
+    let crowd = args.crowds.iter().copied().max().unwrap_or_default();
+    let reconnecting = args.reconnecting + args.reconnecting / 2;
+    files::check(args.watchers.max(crowd).max(reconnecting))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -83,34 +107,51 @@ fn main() -> anyhow::Result<()> {
     // What is left are clients of servers that have ended.
     runtime.shutdown_background();
     println!("{report}");
-    // `cargo bench` runs us in the package's folder.
-    let json = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(&args.json);
-    let folder = json.parent().context("`--json` names no file")?;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&json, serde_json::to_string_pretty(&report)?))
-        .with_context(|| format!("write `{}`", json.display()))?;
-    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    test_kit::bench::write(&args.json, &serde_json::to_string_pretty(&report)?)
+        .with_context(|| format!("write `{}`", args.json.display()))?;
+    if let (Some(folder), Some(scale)) = (&args.pictures, report.scale()) {
+        for (name, picture) in [
+            ("latency.svg", pictures::latency(scale)?),
+            ("memory.svg", pictures::memory(scale)?),
+        ] {
+            let path = folder.join(name);
+            test_kit::bench::write(&path, &picture)
+                .with_context(|| format!("write `{}`", path.display()))?;
+        }
+    }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
     Ok(())
 }
 
 /// What was measured, and the names of the parts that failed: the others' are not lost with them.
 async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
     let (mut rows, mut failed): (Vec<Row>, Vec<String>) = Default::default();
+    let mut scale = None;
+    let versions = systems::versions()?;
     for part in Part::value_variants() {
-        if !args.parts.is_empty() && !args.parts.contains(part) {
+        if !args.measures(*part) {
             continue;
         }
         eprintln!("measuring {part:?}");
         let measured = match part {
-            Part::Polls => rounds::polls(args.runs, args.watchers, args.rounds).await,
-            Part::Streams => rounds::streams(args.runs, args.watchers, args.rounds).await,
+            Part::Polls => {
+                rounds::measure(Way::LongPoll, args.runs, args.watchers, args.rounds).await
+            }
+            Part::Streams => {
+                rounds::measure(Way::Grpc, args.runs, args.watchers, args.rounds).await
+            }
             Part::Reads => reads::measure(args.runs).await,
             Part::Latency => latency::measure(args.runs).await,
             Part::Writes => writes::measure(args.runs).await,
             Part::Idle => idle::measure(args.runs, args.idle_watches).await,
             Part::Storm => storm::measure(args.runs, args.reconnecting).await,
+            Part::Scale => {
+                let (measured, missing) =
+                    scale::measure(args.runs, &args.crowds, args.rounds).await;
+                scale = Some(measured);
+                failed.extend(missing);
+                continue;
+            }
         };
         match measured {
             Ok(measured) => rows.extend(measured),
@@ -120,5 +161,5 @@ async fn run(args: &Args) -> anyhow::Result<(Report, Vec<String>)> {
             }
         }
     }
-    Ok((Report::new(systems::versions()?, rows), failed))
+    Ok((Report::new(versions, rows, scale), failed))
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::report::{Goal, Row, Series, Unit};
 use crate::systems::{Endpoint, System};
+use crate::turns;
 use crate::value::KEY;
 
 const CONNECTIONS: usize = 64;
@@ -15,11 +16,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
 
 pub(crate) async fn measure(runs: usize) -> anyhow::Result<Vec<Row>> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..runs {
-        ours.push(run(System::ChameleonHttp).await?);
-        theirs.push(run(System::Consul).await?);
-    }
+    let systems = [System::ChameleonHttp, System::Consul];
+    let [ours, theirs] = turns::take(runs, systems, run).await?;
     let row = Row::new(
         format!("GET of one raw key, {CONNECTIONS} connections"),
         Unit::PerSecond,

@@ -4,12 +4,16 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::scale::Scale;
+
 /// All rows of a run, with where they come from.
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: String,
     versions: Vec<String>,
     rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<Scale>,
 }
 
 /// One kind of work, by two systems.
@@ -19,7 +23,7 @@ pub(crate) struct Row {
     unit: Unit,
     ours: Series,
     other: Option<Series>,
-    /// Ours by the other's, of the medians.
+    /// Ours by the other's: of the medians, unless each run compared more closely.
     ratio: Option<f64>,
     goal: Option<Goal>,
     verdict: Option<Verdict>,
@@ -75,12 +79,55 @@ enum Verdict {
 }
 
 impl Report {
-    pub(crate) fn new(versions: Vec<String>, rows: Vec<Row>) -> Self {
+    pub(crate) fn new(versions: Vec<String>, rows: Vec<Row>, scale: Option<Scale>) -> Self {
         Self {
-            machine: machine(),
+            machine: test_kit::bench::machine(),
             versions,
             rows,
+            scale,
         }
+    }
+
+    pub(crate) fn scale(&self) -> Option<&Scale> {
+        self.scale.as_ref()
+    }
+
+    fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        writeln!(
+            f,
+            "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | reached |",
+            "work", "Chameleon", "other", "ratio", "must", "stretch"
+        )?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | --- |")?;
+        for row in &self.rows {
+            let other = (row.other.as_ref())
+                .map(|other| format!("{} {}", other.system, row.unit.show(other.median)));
+            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}"));
+            let goal = |pick: fn(&Goal) -> f64| {
+                let goal = row.goal.as_ref()?;
+                Some(match goal.of {
+                    Subject::Ratio => format!("{:.2}", pick(goal)),
+                    Subject::Value => row.unit.show(pick(goal)),
+                })
+            };
+            let verdict = row.verdict.map_or("", |verdict| match verdict {
+                Verdict::Stretch => "stretch",
+                Verdict::Must => "must",
+                Verdict::Missed => "missed",
+            });
+            writeln!(
+                f,
+                "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | {verdict:<7} |",
+                row.work,
+                row.unit.show(row.ours.median),
+                other.unwrap_or_default(),
+                ratio.unwrap_or_default(),
+                goal(|goal| goal.must).unwrap_or_default(),
+                goal(|goal| goal.stretch).unwrap_or_default(),
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +148,14 @@ impl Row {
         Self {
             ratio: Some(self.ours.median / other.median),
             other: Some(other),
+            ..self
+        }
+    }
+
+    /// In place of the ratio of the medians.
+    pub(crate) fn ratio(self, ratio: f64) -> Self {
+        Self {
+            ratio: Some(ratio),
             ..self
         }
     }
@@ -171,7 +226,7 @@ impl Goal {
 }
 
 impl Unit {
-    fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Seconds => format!("{value:.2} s"),
             Self::Milliseconds if value < 10.0 => format!("{value:.2} ms"),
@@ -185,41 +240,17 @@ impl Unit {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}; {}\n", self.machine, self.versions.join("; "))?;
-        writeln!(
-            f,
-            "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | reached |",
-            "work", "Chameleon", "other", "ratio", "must", "stretch"
-        )?;
-        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | --- |")?;
-        for row in &self.rows {
-            let other = (row.other.as_ref())
-                .map(|other| format!("{} {}", other.system, row.unit.show(other.median)));
-            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}"));
-            let goal = |pick: fn(&Goal) -> f64| {
-                let goal = row.goal.as_ref()?;
-                Some(match goal.of {
-                    Subject::Ratio => format!("{:.2}", pick(goal)),
-                    Subject::Value => row.unit.show(pick(goal)),
-                })
-            };
-            let verdict = row.verdict.map_or("", |verdict| match verdict {
-                Verdict::Stretch => "stretch",
-                Verdict::Must => "must",
-                Verdict::Missed => "missed",
-            });
-            writeln!(
-                f,
-                "| {:<55} | {:>10} | {:>23} | {:>5} | {:>9} | {:>9} | {verdict:<7} |",
-                row.work,
-                row.unit.show(row.ours.median),
-                other.unwrap_or_default(),
-                ratio.unwrap_or_default(),
-                goal(|goal| goal.must).unwrap_or_default(),
-                goal(|goal| goal.stretch).unwrap_or_default(),
-            )?;
+        writeln!(f, "{}; {}", self.machine, self.versions.join("; "))?;
+        if !self.rows.is_empty() {
+            self.write_rows(f)?;
         }
-        Ok(())
+        match &self.scale {
+            Some(scale) => write!(
+                f,
+                "\nUntil 99 of 100 watchers have a change, and memory per idle watcher:\n\n{scale}"
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -228,14 +259,4 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The processor and the number of its cores, as far as Linux tells.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = (text.lines())
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    format!("{cores} cores, {model}, {}", std::env::consts::OS)
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::report::{Goal, Row, Series, Unit, median};
 use crate::systems::System;
+use crate::turns;
 use crate::value::KEY;
 use crate::watchers::Watchers;
 
@@ -13,70 +16,108 @@ const WARM_UP: u64 = 2;
 /// For outcomes, new polls and whatever else follows a delivery.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// What a system showed, one figure a run.
-#[derive(Default)]
-struct Figures {
-    p99_ms: Vec<f64>,
-    cpu_us: Vec<f64>,
-    idle_kib: Vec<f64>,
-    used_kib: Vec<f64>,
+/// How watchers are served, by ours and by the system that it is compared with.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    LongPoll,
+    /// With outcomes.
+    Grpc,
 }
 
-/// By long polls, against Consul.
-pub(crate) async fn polls(runs: usize, watchers: usize, rounds: u64) -> anyhow::Result<Vec<Row>> {
-    let [ours, theirs] = both(
-        [System::ChameleonHttp, System::Consul],
-        runs,
-        watchers,
-        rounds,
-    )
-    .await?;
-    let goals = [
-        Goal::ratio_under(0.85, 0.7),
-        Goal::ratio_under(0.35, 0.25),
-        Goal::under(18.0, 12.0),
-    ];
-    Ok(rows("long poll", "Consul", watchers, ours, theirs, goals))
+/// What a run showed.
+#[derive(Serialize)]
+pub(crate) struct Figures {
+    pub(crate) p99_ms: f64,
+    pub(crate) cpu_us: f64,
+    pub(crate) idle_kib: f64,
+    pub(crate) used_kib: f64,
 }
 
-/// By gRPC with outcomes, against etcd.
-pub(crate) async fn streams(runs: usize, watchers: usize, rounds: u64) -> anyhow::Result<Vec<Row>> {
-    let [ours, theirs] = both(
-        [System::ChameleonGrpc, System::Etcd],
-        runs,
-        watchers,
-        rounds,
-    )
-    .await?;
-    let goals = [
-        Goal::ratio_under(0.85, 0.7),
-        Goal::ratio_under(0.6, 0.45),
-        Goal::under(30.0, 20.0),
-    ];
-    Ok(rows("gRPC", "etcd", watchers, ours, theirs, goals))
+impl Way {
+    pub(crate) const ALL: [Self; 2] = [Self::LongPoll, Self::Grpc];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::LongPoll => "long poll",
+            Self::Grpc => "gRPC",
+        }
+    }
+
+    /// Ours, and the other.
+    pub(crate) fn systems(self) -> [System; 2] {
+        match self {
+            Self::LongPoll => [System::ChameleonHttp, System::Consul],
+            Self::Grpc => [System::ChameleonGrpc, System::Etcd],
+        }
+    }
+
+    /// Of p99, processor time and memory.
+    fn goals(self) -> [Goal; 3] {
+        match self {
+            Self::LongPoll => [
+                Goal::ratio_under(0.85, 0.7),
+                Goal::ratio_under(0.35, 0.25),
+                Goal::under(18.0, 12.0),
+            ],
+            Self::Grpc => [
+                Goal::ratio_under(0.85, 0.7),
+                Goal::ratio_under(0.6, 0.45),
+                Goal::under(30.0, 20.0),
+            ],
+        }
+    }
 }
 
-async fn both(
-    systems: [System; 2],
+pub(crate) async fn measure(
+    way: Way,
     runs: usize,
     watchers: usize,
     rounds: u64,
-) -> anyhow::Result<[Figures; 2]> {
-    let mut figures = [Figures::default(), Figures::default()];
-    for _ in 0..runs {
-        for (system, figures) in systems.iter().zip(&mut figures) {
-            run(*system, watchers, rounds, figures).await?;
-        }
-    }
-    Ok(figures)
+) -> anyhow::Result<Vec<Row>> {
+    let systems = way.systems();
+    let figures = turns::take(runs, systems, async |system| {
+        run(system, watchers, rounds).await
+    });
+    let figures = figures.await?;
+    let row = |work: String, unit, figure: fn(&Figures) -> f64| {
+        let [ours, other] = [0, 1].map(|which| {
+            let figures = figures[which].iter().map(figure).collect();
+            Series::of(systems[which].name(), figures)
+        });
+        Row::new(work, unit, ours).against(other)
+    };
+    let name = way.name();
+    let [p99, cpu, memory] = way.goals();
+    Ok(vec![
+        row(
+            format!("{watchers} watchers, p99, {name}"),
+            Unit::Milliseconds,
+            |figures| figures.p99_ms,
+        )
+        .goal(p99),
+        row(
+            format!("server CPU per delivery, {name}"),
+            Unit::Microseconds,
+            |figures| figures.cpu_us,
+        )
+        .goal(cpu),
+        row(
+            format!("memory per idle watcher, {name}"),
+            Unit::Kibibytes,
+            |figures| figures.idle_kib,
+        )
+        .goal(memory),
+        row(
+            String::from("  the same after the deliveries"),
+            Unit::Kibibytes,
+            |figures| figures.used_kib,
+        ),
+    ])
 }
 
-async fn run(
-    system: System,
-    count: usize,
-    rounds: u64,
-    figures: &mut Figures,
-) -> anyhow::Result<()> {
+/// One run, with a server of its own.
+pub(crate) async fn run(system: System, count: usize, rounds: u64) -> anyhow::Result<Figures> {
     let server = system.start().await?;
     let process = &server.process;
     let mut writer = server.endpoint.writer().await?;
@@ -105,51 +146,10 @@ async fn run(
     let used = process.memory()?;
     #[expect(clippy::cast_precision_loss, reason = "counts of what is measured")]
     let (count, rounds) = (count as f64, rounds as f64);
-    figures.p99_ms.push(median(&p99s));
-    (figures.cpu_us).push(cpu.as_secs_f64() * 1e6 / count / rounds);
-    figures.idle_kib.push((idle - empty) / count);
-    figures.used_kib.push((used - empty) / count);
-    Ok(())
-}
-
-fn rows(
-    face: &str,
-    peer: &'static str,
-    watchers: usize,
-    ours: Figures,
-    theirs: Figures,
-    [p99, cpu, memory]: [Goal; 3],
-) -> Vec<Row> {
-    let row = |work: String, unit, ours: Vec<f64>, theirs: Vec<f64>| {
-        Row::new(work, unit, Series::of("Chameleon", ours)).against(Series::of(peer, theirs))
-    };
-    vec![
-        row(
-            format!("{watchers} watchers, p99, {face}"),
-            Unit::Milliseconds,
-            ours.p99_ms,
-            theirs.p99_ms,
-        )
-        .goal(p99),
-        row(
-            format!("server CPU per delivery, {face}"),
-            Unit::Microseconds,
-            ours.cpu_us,
-            theirs.cpu_us,
-        )
-        .goal(cpu),
-        row(
-            format!("memory per idle watcher, {face}"),
-            Unit::Kibibytes,
-            ours.idle_kib,
-            theirs.idle_kib,
-        )
-        .goal(memory),
-        row(
-            String::from("  the same after the deliveries"),
-            Unit::Kibibytes,
-            ours.used_kib,
-            theirs.used_kib,
-        ),
-    ]
+    Ok(Figures {
+        p99_ms: median(&p99s),
+        cpu_us: cpu.as_secs_f64() * 1e6 / count / rounds,
+        idle_kib: (idle - empty) / count,
+        used_kib: (used - empty) / count,
+    })
 }

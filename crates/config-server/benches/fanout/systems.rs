@@ -59,6 +59,19 @@ pub(crate) enum Watcher {
 }
 
 impl System {
+    pub(crate) fn is_ours(self) -> bool {
+        !matches!(self, Self::Consul | Self::Etcd)
+    }
+
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ChameleonHttp | Self::ChameleonGrpc | Self::ChameleonPostgres => "Chameleon",
+            Self::Consul => "Consul",
+            Self::Etcd => "etcd",
+        }
+    }
+
     /// Starts it with empty data, and returns when it takes writes: the key has the value of round 0.
     pub(crate) async fn start(self) -> anyhow::Result<Running> {
         let mut running = match self {

@@ -5,32 +5,18 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::report::{Goal, Row, Series, Unit};
+use crate::report::{Goal, Row, Unit};
 use crate::systems::System;
+use crate::turns;
 
 const CLIENTS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(4);
 
 pub(crate) async fn measure(runs: usize) -> anyhow::Result<Vec<Row>> {
-    let (mut ours, mut postgres, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..runs {
-        ours.push(run(System::ChameleonGrpc).await?);
-        theirs.push(run(System::Etcd).await?);
-        if System::has_postgres() {
-            postgres.push(run(System::ChameleonPostgres).await?);
-        }
-    }
-    let row = |store: &str, ours: Vec<f64>| {
-        let work = format!("durable writes from {CLIENTS} clients, {store}");
-        let row = Row::new(work, Unit::PerSecond, Series::of("Chameleon", ours));
-        row.against(Series::of("etcd", theirs.clone()))
-    };
-    let mut rows = vec![row("SQLite", ours).goal(Goal::ratio_over(1.0, 2.0))];
-    if !postgres.is_empty() {
-        rows.push(row("Postgres", postgres).goal(Goal::ratio_over(0.5, 1.0)));
-    }
-    Ok(rows)
+    let work = format!("durable writes from {CLIENTS} clients");
+    let goals = [Goal::ratio_over(1.0, 2.0), Goal::ratio_over(0.5, 1.0)];
+    turns::durable(runs, &work, Unit::PerSecond, goals, run).await
 }
 
 async fn run(system: System) -> anyhow::Result<f64> {
