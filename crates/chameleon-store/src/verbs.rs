@@ -117,6 +117,7 @@ async fn commit_at_once(
     if group.len() > AT_ONCE || !group.iter().all(read::is_decided_by_snapshot) {
         return Ok(None);
     }
+    // The time is not known yet. It decides nothing here, and the commits get it below.
     let mut decided = decide(base, group.to_vec(), Known::default(), new_tag);
     let batch = Batch::of(base.stamp(), &decided);
     if !batch.moves_head() {
