@@ -1,4 +1,5 @@
-//! The rules by which transactions become commits. Pure: both stores run them under their lock.
+//! The rules by which transactions become commits. Pure: the stores run them on the newest state, and
+//! keep what they lead to only if it still is the newest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

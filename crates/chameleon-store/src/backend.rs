@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use chameleon_model::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow};
@@ -26,6 +27,17 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ///
     /// Its first query already sees everything that was committed before the lock was granted.
     fn begin_write(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
+
+    /// Writes `batch` in a transaction of its own, in one round trip, and returns when it did; the
+    /// commits of `batch` carry that time.
+    ///
+    /// Writes nothing and returns `None` if the head is not the one that `batch` was decided on, or
+    /// if one of the requests `asked` was answered before.
+    fn write_at_once(
+        &self,
+        batch: &Batch<'_>,
+        asked: &[Uuid],
+    ) -> impl Future<Output = Result<Option<Timestamp>, sqlx::Error>> + Send;
 
     /// Begins a transaction beside commits: it deletes what no reader needs, or beats a heart.
     fn begin_beside(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
@@ -68,8 +80,13 @@ pub(crate) trait Tx: Send {
         arguments: Vec<Argument>,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
-    /// Writes a decided group, the new head and the notice to followers.
-    fn write(&mut self, batch: &Batch<'_>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Writes a decided group as of `now`, the new head and the notice to followers, and says
+    /// whether it did: not if the head is not the one that `batch` was decided on.
+    fn write(
+        &mut self,
+        batch: &Batch<'_>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
     /// Tells followers of this transaction's end; nothing happens if it is rolled back.
     fn notify(&mut self) -> impl Future<Output = Result<(), sqlx::Error>> + Send;

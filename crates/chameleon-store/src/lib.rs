@@ -2,8 +2,8 @@
 //!
 //! The store keeps every commit and the newest state, and holds nothing in memory. The caller
 //! holds the state as a [`Snapshot`](chameleon_model::Snapshot) and hands it to [`Store::commit`],
-//! which decides on it under the database's lock ([`chameleon_model::decide()`]) after catching up
-//! with what others committed.
+//! which decides on it ([`chameleon_model::decide()`]) and moves the head from there, in one round
+//! trip. Where others were quicker, it catches up with them and decides under the database's lock.
 //!
 //! [`open`] takes any address that is understood; [`PostgresStore`] and [`SqliteStore`] have more
 //! to set.

@@ -347,6 +347,14 @@ pub(crate) async fn known<T: Tx>(
     Ok(known)
 }
 
+/// Says whether a transaction is decided by the snapshot alone, but for its request: by nothing that
+/// changes without a commit, and not by the time.
+pub(crate) fn is_decided_by_snapshot(transaction: &Transaction) -> bool {
+    let by_time = (transaction.operations.iter())
+        .any(|operation| matches!(operation, Operation::Lock { .. } | Operation::EndSession(_)));
+    transaction.source.is_none() && !by_time
+}
+
 fn takes_a_lock(transaction: &Transaction) -> bool {
     (transaction.operations.iter()).any(|operation| matches!(operation, Operation::Lock { .. }))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chameleon_model::{
     Change, Commit, Decided, Epoch, Outcome, RequestId, Revision, Session, SessionBehavior,
-    SessionChange, SourceUpdate, Stamp, Timestamp,
+    SessionChange, SourceUpdate, Stamp,
 };
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -15,11 +15,10 @@ use crate::rows::StoredStage;
 
 /// Everything that one transaction of the database writes.
 pub(crate) struct Batch<'a> {
-    /// The new head, if there is a commit.
-    pub(crate) head: Option<Stamp>,
-    pub(crate) now_micros: i64,
-    /// Answers from before are forgotten.
-    pub(crate) forget_micros: i64,
+    /// The head that it was decided on.
+    pub(crate) from: StampRecord,
+    /// The head that it leads to; the same one if there is no commit.
+    pub(crate) to: StampRecord,
     pub(crate) transactions: Vec<TransactionRecord<'a>>,
     pub(crate) changes: Vec<ChangeRecord<'a>>,
     /// The newest change of each key touched.
@@ -34,11 +33,17 @@ pub(crate) struct Batch<'a> {
     pub(crate) requests: Vec<RequestRecord>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StampRecord {
+    pub(crate) epoch: i64,
+    pub(crate) revision: i64,
+    pub(crate) tag: i64,
+}
+
 pub(crate) struct TransactionRecord<'a> {
     pub(crate) revision: i64,
     pub(crate) epoch: i64,
     pub(crate) tag: i64,
-    pub(crate) at_micros: i64,
     pub(crate) request_id: Option<Uuid>,
     pub(crate) author: &'a str,
     pub(crate) message: &'a str,
@@ -100,7 +105,8 @@ pub(crate) struct RequestRecord {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn of(decided: &'a Decided, now: Timestamp) -> Self {
+    /// What `decided` adds to the state at `from`.
+    pub(crate) fn of(from: Stamp, decided: &'a Decided) -> Self {
         let changes: Vec<_> = (decided.commits.iter())
             .flat_map(|commit| {
                 commit
@@ -119,9 +125,8 @@ impl<'a> Batch<'a> {
             .collect();
         let (opened, ended) = newest_sessions(&session_changes);
         Self {
-            head: decided.commits.last().map(|commit| commit.stamp),
-            now_micros: now.0,
-            forget_micros: now.0 - REQUEST_MEMORY.as_secs().cast_signed() * 1_000_000,
+            from: stamp_of(from),
+            to: stamp_of(decided.snapshot.stamp()),
             transactions: decided.commits.iter().map(|c| transaction_of(c)).collect(),
             latest: newest_changes(&changes),
             changes,
@@ -134,6 +139,11 @@ impl<'a> Batch<'a> {
             sources: newest_sources(&decided.moved),
             requests: decided.answered.iter().filter_map(request_of).collect(),
         }
+    }
+
+    /// Says whether there is a commit.
+    pub(crate) fn moves_head(&self) -> bool {
+        self.from != self.to
     }
 
     /// Says whether there is nothing to write.
@@ -152,6 +162,19 @@ pub(crate) fn epoch_number(epoch: Epoch) -> i64 {
     i64::try_from(epoch.0).unwrap_or(i64::MAX)
 }
 
+/// Answers from longer ago than this are forgotten.
+pub(crate) fn request_memory_micros() -> i64 {
+    REQUEST_MEMORY.as_secs().cast_signed() * 1_000_000
+}
+
+fn stamp_of(stamp: Stamp) -> StampRecord {
+    StampRecord {
+        epoch: epoch_number(stamp.epoch),
+        revision: number(stamp.revision),
+        tag: stamp.tag.0.cast_signed(),
+    }
+}
+
 fn transaction_of(commit: &Commit) -> TransactionRecord<'_> {
     let (origin, source) = (&commit.origin, commit.source.as_ref());
     let git = origin.git.as_ref();
@@ -165,7 +188,6 @@ fn transaction_of(commit: &Commit) -> TransactionRecord<'_> {
         revision: number(commit.stamp.revision),
         epoch: epoch_number(commit.stamp.epoch),
         tag: commit.stamp.tag.0.cast_signed(),
-        at_micros: commit.at.0,
         request_id: commit.request_id.map(|id| id.0),
         author: &origin.author,
         message: &origin.message,

@@ -48,6 +48,13 @@ row! {
 }
 
 row! {
+    /// When something was written.
+    TimeRow {
+        at_micros: i64,
+    }
+}
+
+row! {
     /// What names a state.
     StampRow {
         epoch: i64,

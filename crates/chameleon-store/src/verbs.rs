@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Decided, Epoch, Operation, Origin, Revision, Session, SessionId, Snapshot,
+    Commit, Decided, Epoch, Known, Operation, Origin, Revision, Session, SessionId, Snapshot,
     SourceMarker, Stamp, Tag, Transaction, decide,
 };
 
@@ -93,9 +93,49 @@ async fn commit(
     mut group: Vec<Transaction>,
 ) -> Result<Committed, StoreError> {
     group.iter_mut().for_each(clean::transaction);
+    if let Some(committed) = commit_at_once(store, base, &group).await? {
+        return Ok(committed);
+    }
     let mut tx = store.begin_write().await?;
     let head = read::head(&mut tx).await?;
     commit_locked(store, tx, &head, base, group).await
+}
+
+/// The most transactions that are committed at once: a larger group does not mind a few more round
+/// trips, and all databases bound the number of requests that one query can ask for.
+const AT_ONCE: usize = 1_000;
+
+/// Commits `group` in one round trip, where `base` is the head and tells all that decides.
+///
+/// The usual commit is one of these. `None` where it is not: nothing is written then, and it takes
+/// the head's lock to decide.
+async fn commit_at_once(
+    store: &impl Backend,
+    base: &Snapshot,
+    group: &[Transaction],
+) -> Result<Option<Committed>, StoreError> {
+    if group.len() > AT_ONCE || !group.iter().all(read::is_decided_by_snapshot) {
+        return Ok(None);
+    }
+    // The time is not known yet. It decides nothing here, and the commits get it below.
+    let mut decided = decide(base, group.to_vec(), Known::default(), new_tag);
+    let batch = Batch::of(base.stamp(), &decided);
+    if !batch.moves_head() {
+        return Ok(None);
+    }
+    // Also of those that are refused on this state: their first outcome may have been another.
+    let asked: Vec<_> = (group.iter())
+        .filter_map(|one| one.request_id.map(|id| id.0))
+        .collect();
+    let Some(at) = store.write_at_once(&batch, &asked).await? else {
+        return Ok(None);
+    };
+    store.wake();
+    drop(batch);
+    for commit in &mut decided.commits {
+        Arc::make_mut(commit).at = at;
+    }
+    Ok(Some(committed(Vec::new(), decided)))
 }
 
 /// Commits `group` in a transaction that holds the head's lock.
@@ -112,12 +152,16 @@ async fn commit_locked<B: Backend>(
     let base = replay(base, &missed)?;
     let known = read::known(&mut tx, &group, head).await?;
     let decided = decide(&base, group, known, new_tag);
-    let batch = Batch::of(&decided, head.now);
+    let batch = Batch::of(base.stamp(), &decided);
     if !batch.is_empty() {
-        tx.write(&batch).await?;
+        if !tx.write(&batch, head.now).await? {
+            return Err(StoreError::Damaged(
+                "the kept commits do not lead to the head".to_owned(),
+            ));
+        }
         tx.commit().await?;
     }
-    if batch.head.is_some() {
+    if batch.moves_head() {
         store.wake();
     }
     drop(batch);

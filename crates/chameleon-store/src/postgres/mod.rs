@@ -6,8 +6,10 @@ mod write;
 use std::fmt;
 use std::time::Duration;
 
+use chameleon_model::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
+use uuid::Uuid;
 
 use self::listen::Listener;
 use crate::address::redacted;
@@ -273,6 +275,19 @@ impl Backend for PostgresStore {
         self.pool.begin_with(begin).await
     }
 
+    async fn write_at_once(
+        &self,
+        batch: &Batch<'_>,
+        asked: &[Uuid],
+    ) -> Result<Option<Timestamp>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        match write::write(&mut connection, batch, asked, None).await {
+            Ok(written) => Ok(written.map(Timestamp)),
+            Err(error) if write::was_late(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.pool.begin().await
     }
@@ -296,8 +311,9 @@ impl Tx for sqlx::Transaction<'static, Postgres> {
 
     common_tx!();
 
-    async fn write(&mut self, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-        write::write(self, batch).await
+    async fn write(&mut self, batch: &Batch<'_>, now: Timestamp) -> Result<bool, sqlx::Error> {
+        let written = write::write(self, batch, &[], Some(now.0)).await?;
+        Ok(written.is_some())
     }
 
     async fn notify(&mut self) -> Result<(), sqlx::Error> {

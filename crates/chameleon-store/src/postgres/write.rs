@@ -1,206 +1,188 @@
-//! One set-based insert for each table, whatever the size of the group.
+//! Everything that a group writes, as one statement, whatever the size of the group.
 
-use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
-use crate::records::{Batch, LatestRecord, SourceRecord, TransactionRecord};
+use crate::records::{Batch, request_memory_micros};
+use crate::rows::TimeRow;
 
-pub(super) async fn write(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    if !batch.transactions.is_empty() {
-        transactions(to, &batch.transactions).await?;
+/// Moves the head, on which all else rests: no other part of the statement has a row to write if the
+/// head is another one, or one of the requests was answered before.
+///
+/// Whoever waits here for the head goes on with the tables as they were before the wait. That is
+/// enough for all but the head's own row, which is looked at again: every commit gives it another
+/// tag. Only an answer can have come without a commit, and the answers' primary key refuses to take
+/// it a second time.
+const MOVE: &str = "WITH moved AS ( \
+     UPDATE head SET revision = $4, tag = $5 WHERE epoch = $1 AND revision = $2 AND tag = $3";
+const IF_UNANSWERED: &str = " AND NOT EXISTS (SELECT FROM requests WHERE id = ANY($6::uuid[]))";
+/// The clock is read when the head is ours, so that times rise with revisions.
+const AT: &str = " RETURNING \
+     COALESCE($7, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS at_micros)";
+const TRANSACTIONS: &str = ", put_transactions AS ( \
+     INSERT INTO transactions (revision, epoch, tag, request_id, author, message, via, repository, \
+     branch, git_commit, source_name, source_expected, source_commit, source_profiles, stages, \
+     at_micros) \
+     SELECT rows.*, moved.at_micros FROM moved, UNNEST($8::bigint[], $9::bigint[], $10::bigint[], \
+     $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], \
+     $18::text[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[]) AS rows)";
+const CHANGES: &str = ", put_changes AS ( \
+     INSERT INTO changes (key, revision, value, flags, create_revision, lock_index, session, owner) \
+     SELECT rows.* FROM moved, UNNEST($23::text[], $24::bigint[], $25::bytea[], $26::bigint[], \
+     $27::bigint[], $28::bigint[], $29::uuid[], $30::text[]) AS rows \
+     ), put_latest AS ( \
+     INSERT INTO latest (key, revision, deleted) \
+     SELECT rows.* FROM moved, UNNEST($31::text[], $32::bigint[], $33::boolean[]) AS rows \
+     ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, deleted = excluded.deleted)";
+const SESSIONS: &str = ", put_session_changes AS ( \
+     INSERT INTO session_changes (session, revision, live, name, behavior, ttl_nanos, \
+     lock_delay_nanos, create_revision) \
+     SELECT rows.* FROM moved, UNNEST($34::uuid[], $35::bigint[], $36::boolean[], $37::text[], \
+     $38::text[], $39::bigint[], $40::bigint[], $41::bigint[]) AS rows \
+     ), ended AS ( \
+     DELETE FROM sessions USING moved WHERE session = ANY($42::uuid[]) \
+     ), opened AS ( \
+     INSERT INTO sessions (session, revision, renewed_micros) \
+     SELECT rows.*, moved.at_micros FROM moved, UNNEST($43::uuid[], $44::bigint[]) AS rows \
+     ON CONFLICT (session) DO UPDATE \
+     SET revision = excluded.revision, renewed_micros = excluded.renewed_micros)";
+const LOCK_DELAYS: &str = ", over AS ( \
+     DELETE FROM lock_delays USING moved \
+     WHERE until_micros <= moved.at_micros AND key <> ALL($45::text[]) \
+     ), put_lock_delays AS ( \
+     INSERT INTO lock_delays (key, until_micros) \
+     SELECT rows.* FROM moved, UNNEST($45::text[], $46::bigint[]) AS rows \
+     ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros)";
+const SOURCES: &str = ", put_sources AS ( \
+     INSERT INTO sources (name, git_commit, profiles, epoch, revision, tag, at_micros) \
+     SELECT rows.*, moved.at_micros FROM moved, UNNEST($47::text[], $48::text[], $49::jsonb[], \
+     $50::bigint[], $51::bigint[], $52::bigint[]) AS rows \
+     ON CONFLICT (name) DO UPDATE SET git_commit = excluded.git_commit, \
+     profiles = excluded.profiles, epoch = excluded.epoch, revision = excluded.revision, \
+     tag = excluded.tag, at_micros = excluded.at_micros)";
+/// Remembers the answers, and forgets a bounded number of old ones. The limit is a subquery so that
+/// the index on ages is read no further than to it.
+const REQUESTS: &str = ", forgotten AS ( \
+     DELETE FROM requests WHERE id IN ( \
+     SELECT id FROM requests WHERE at_micros < (SELECT at_micros - $58 FROM moved) \
+     ORDER BY at_micros LIMIT 1000) \
+     ), put_requests AS ( \
+     INSERT INTO requests (id, committed, epoch, revision, tag, at_micros) \
+     SELECT rows.*, moved.at_micros FROM moved, UNNEST($53::uuid[], $54::boolean[], \
+     $55::bigint[], $56::bigint[], $57::bigint[]) AS rows)";
+const DONE: &str = " SELECT at_micros FROM moved";
+/// The notice goes out with the commit.
+const DONE_WITH_NOTICE: &str = " SELECT at_micros, pg_notify('chameleon_changed', '') FROM moved";
+
+/// The statement for what there is to write. A part costs its share also where it writes no row;
+/// few of the combinations come up, and each is kept prepared.
+fn statement(batch: &Batch<'_>, asked: &[Uuid]) -> String {
+    let mut sql = MOVE.to_owned();
+    for (part, wanted) in [
+        (IF_UNANSWERED, !asked.is_empty()),
+        (AT, true),
+        (TRANSACTIONS, !batch.transactions.is_empty()),
+        (CHANGES, !batch.changes.is_empty()),
+        (SESSIONS, !batch.session_changes.is_empty()),
+        (LOCK_DELAYS, !batch.delayed.is_empty()),
+        (SOURCES, !batch.sources.is_empty()),
+        (REQUESTS, !batch.requests.is_empty()),
+        (DONE, !batch.moves_head()),
+        (DONE_WITH_NOTICE, batch.moves_head()),
+    ] {
+        if wanted {
+            sql.push_str(part);
+        }
     }
-    if !batch.changes.is_empty() {
-        changes(to, batch).await?;
-    }
-    if !batch.session_changes.is_empty() {
-        sessions(to, batch).await?;
-    }
-    if !batch.delayed.is_empty() {
-        lock_delays(to, batch).await?;
-    }
-    if !batch.sources.is_empty() {
-        sources(to, &batch.sources, batch.now_micros).await?;
-    }
-    if !batch.requests.is_empty() {
-        requests(to, batch).await?;
-    }
-    if batch.head.is_some() {
-        head(to, batch).await?;
-    }
-    Ok(())
+    sql
 }
 
-async fn transactions(
+/// Writes `batch` if the head is the one that it was decided on and none of the requests `asked`
+/// is answered, and returns the time that it carries: `now_micros`, or else the clock's.
+pub(super) async fn write(
     to: &mut PgConnection,
-    rows: &[TransactionRecord<'_>],
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO transactions (revision, epoch, tag, at_micros, request_id, author, message, \
-         via, repository, branch, git_commit, source_name, source_expected, source_commit, \
-         source_profiles, stages) \
-         SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], \
-         $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], \
-         $13::text[], $14::text[], $15::jsonb[], $16::jsonb[])",
-    )
-    .bind(column(rows, |row| row.revision))
-    .bind(column(rows, |row| row.epoch))
-    .bind(column(rows, |row| row.tag))
-    .bind(column(rows, |row| row.at_micros))
-    .bind(column(rows, |row| row.request_id))
-    .bind(column(rows, |row| row.author))
-    .bind(column(rows, |row| row.message))
-    .bind(column(rows, |row| row.via))
-    .bind(column(rows, |row| row.repository))
-    .bind(column(rows, |row| row.branch))
-    .bind(column(rows, |row| row.git_commit))
-    .bind(column(rows, |row| row.source_name))
-    .bind(column(rows, |row| row.source_expected))
-    .bind(column(rows, |row| row.source_commit))
-    .bind(column(rows, |row| row.source_profiles))
-    .bind(column(rows, |row| row.stages.clone()))
-    .execute(to)
-    .await
-    .map(drop)
-}
-
-async fn changes(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    let (rows, latest): (_, &[LatestRecord<'_>]) = (&batch.changes, &batch.latest);
-    sqlx::query(
-        "WITH written AS ( \
-         INSERT INTO changes (key, revision, value, flags, create_revision, lock_index, session, \
-         owner) \
-         SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], \
-         $6::bigint[], $7::uuid[], $8::text[])) \
-         INSERT INTO latest (key, revision, deleted) \
-         SELECT * FROM UNNEST($9::text[], $10::bigint[], $11::boolean[]) \
-         ON CONFLICT (key) DO UPDATE \
-         SET revision = excluded.revision, deleted = excluded.deleted",
-    )
-    .bind(column(rows, |row| row.key))
-    .bind(column(rows, |row| row.revision))
-    .bind(column(rows, |row| row.value))
-    .bind(column(rows, |row| row.flags))
-    .bind(column(rows, |row| row.create_revision))
-    .bind(column(rows, |row| row.lock_index))
-    .bind(column(rows, |row| row.session))
-    .bind(column(rows, |row| row.owner))
-    .bind(column(latest, |row| row.key))
-    .bind(column(latest, |row| row.revision))
-    .bind(column(latest, |row| row.deleted))
-    .execute(to)
-    .await
-    .map(drop)
-}
-
-async fn sessions(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    let rows = &batch.session_changes;
-    sqlx::query(
-        "WITH written AS ( \
-         INSERT INTO session_changes (session, revision, live, name, behavior, ttl_nanos, \
-         lock_delay_nanos, create_revision) \
-         SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::boolean[], $4::text[], $5::text[], \
-         $6::bigint[], $7::bigint[], $8::bigint[])), \
-         ended AS (DELETE FROM sessions WHERE session = ANY($9::uuid[])) \
-         INSERT INTO sessions (session, revision, renewed_micros) \
-         SELECT session, revision, $12 FROM UNNEST($10::uuid[], $11::bigint[]) \
-         AS opened (session, revision) \
-         ON CONFLICT (session) DO UPDATE \
-         SET revision = excluded.revision, renewed_micros = excluded.renewed_micros",
-    )
-    .bind(column(rows, |row| row.session))
-    .bind(column(rows, |row| row.revision))
-    .bind(column(rows, |row| row.live))
-    .bind(column(rows, |row| row.name))
-    .bind(column(rows, |row| row.behavior))
-    .bind(column(rows, |row| row.ttl_nanos))
-    .bind(column(rows, |row| row.lock_delay_nanos))
-    .bind(column(rows, |row| row.create_revision))
-    .bind(&batch.ended)
-    .bind(column(&batch.opened, |(session, _)| *session))
-    .bind(column(&batch.opened, |(_, revision)| *revision))
-    .bind(batch.now_micros)
-    .execute(to)
-    .await
-    .map(drop)
-}
-
-async fn lock_delays(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM lock_delays WHERE until_micros <= $1")
-        .bind(batch.now_micros)
-        .execute(&mut *to)
+    batch: &Batch<'_>,
+    asked: &[Uuid],
+    now_micros: Option<i64>,
+) -> Result<Option<i64>, sqlx::Error> {
+    // Made of the constants above.
+    let statement = AssertSqlSafe(statement(batch, asked));
+    let transactions = &batch.transactions;
+    let (changes, latest) = (&batch.changes, &batch.latest);
+    let (sessions, opened) = (&batch.session_changes, &batch.opened);
+    let (delayed, sources, requests) = (&batch.delayed, &batch.sources, &batch.requests);
+    let written: Vec<TimeRow> = sqlx::query_as(statement)
+        .bind(batch.from.epoch)
+        .bind(batch.from.revision)
+        .bind(batch.from.tag)
+        .bind(batch.to.revision)
+        .bind(batch.to.tag)
+        .bind(asked)
+        .bind(now_micros)
+        .bind(column(transactions, |row| row.revision))
+        .bind(column(transactions, |row| row.epoch))
+        .bind(column(transactions, |row| row.tag))
+        .bind(column(transactions, |row| row.request_id))
+        .bind(column(transactions, |row| row.author))
+        .bind(column(transactions, |row| row.message))
+        .bind(column(transactions, |row| row.via))
+        .bind(column(transactions, |row| row.repository))
+        .bind(column(transactions, |row| row.branch))
+        .bind(column(transactions, |row| row.git_commit))
+        .bind(column(transactions, |row| row.source_name))
+        .bind(column(transactions, |row| row.source_expected))
+        .bind(column(transactions, |row| row.source_commit))
+        .bind(column(transactions, |row| row.source_profiles))
+        .bind(column(transactions, |row| row.stages.clone()))
+        .bind(column(changes, |row| row.key))
+        .bind(column(changes, |row| row.revision))
+        .bind(column(changes, |row| row.value))
+        .bind(column(changes, |row| row.flags))
+        .bind(column(changes, |row| row.create_revision))
+        .bind(column(changes, |row| row.lock_index))
+        .bind(column(changes, |row| row.session))
+        .bind(column(changes, |row| row.owner))
+        .bind(column(latest, |row| row.key))
+        .bind(column(latest, |row| row.revision))
+        .bind(column(latest, |row| row.deleted))
+        .bind(column(sessions, |row| row.session))
+        .bind(column(sessions, |row| row.revision))
+        .bind(column(sessions, |row| row.live))
+        .bind(column(sessions, |row| row.name))
+        .bind(column(sessions, |row| row.behavior))
+        .bind(column(sessions, |row| row.ttl_nanos))
+        .bind(column(sessions, |row| row.lock_delay_nanos))
+        .bind(column(sessions, |row| row.create_revision))
+        .bind(&batch.ended)
+        .bind(column(opened, |(session, _)| *session))
+        .bind(column(opened, |(_, revision)| *revision))
+        .bind(column(delayed, |(key, _)| *key))
+        .bind(column(delayed, |(_, until)| *until))
+        .bind(column(sources, |row| row.name))
+        .bind(column(sources, |row| row.git_commit))
+        .bind(column(sources, |row| row.profiles))
+        .bind(column(sources, |row| row.epoch))
+        .bind(column(sources, |row| row.revision))
+        .bind(column(sources, |row| row.tag))
+        .bind(column(requests, |row| row.id))
+        .bind(column(requests, |row| row.committed))
+        .bind(column(requests, |row| row.epoch))
+        .bind(column(requests, |row| row.revision))
+        .bind(column(requests, |row| row.tag))
+        .bind(request_memory_micros())
+        // All, and not the first row: the database's own commit comes after that.
+        .fetch_all(to)
         .await?;
-    sqlx::query(
-        "INSERT INTO lock_delays (key, until_micros) \
-         SELECT * FROM UNNEST($1::text[], $2::bigint[]) \
-         ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros",
-    )
-    .bind(column(&batch.delayed, |(key, _)| *key))
-    .bind(column(&batch.delayed, |(_, until)| *until))
-    .execute(to)
-    .await
-    .map(drop)
+    Ok(written.first().map(|row| row.at_micros))
 }
 
-async fn sources(
-    to: &mut PgConnection,
-    rows: &[SourceRecord<'_>],
-    now_micros: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO sources (name, git_commit, profiles, epoch, revision, tag, at_micros) \
-         SELECT name, git_commit, profiles, epoch, revision, tag, $7 \
-         FROM UNNEST($1::text[], $2::text[], $3::jsonb[], $4::bigint[], $5::bigint[], \
-         $6::bigint[]) AS moved (name, git_commit, profiles, epoch, revision, tag) \
-         ON CONFLICT (name) DO UPDATE SET git_commit = excluded.git_commit, \
-         profiles = excluded.profiles, epoch = excluded.epoch, revision = excluded.revision, \
-         tag = excluded.tag, at_micros = excluded.at_micros",
-    )
-    .bind(column(rows, |row| row.name))
-    .bind(column(rows, |row| row.git_commit))
-    .bind(column(rows, |row| row.profiles))
-    .bind(column(rows, |row| row.epoch))
-    .bind(column(rows, |row| row.revision))
-    .bind(column(rows, |row| row.tag))
-    .bind(now_micros)
-    .execute(to)
-    .await
-    .map(drop)
-}
-
-/// Remembers the answers, and forgets a bounded number of old ones.
-async fn requests(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    let rows = &batch.requests;
-    sqlx::query(
-        "WITH pruned AS (DELETE FROM requests WHERE id IN ( \
-         SELECT id FROM requests WHERE at_micros < $7 ORDER BY at_micros LIMIT 1000)) \
-         INSERT INTO requests (id, committed, epoch, revision, tag, at_micros) \
-         SELECT id, committed, epoch, revision, tag, $6 \
-         FROM UNNEST($1::uuid[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-         AS answered (id, committed, epoch, revision, tag)",
-    )
-    .bind(column(rows, |row| row.id))
-    .bind(column(rows, |row| row.committed))
-    .bind(column(rows, |row| row.epoch))
-    .bind(column(rows, |row| row.revision))
-    .bind(column(rows, |row| row.tag))
-    .bind(batch.now_micros)
-    .bind(batch.forget_micros)
-    .execute(to)
-    .await
-    .map(drop)
-}
-
-/// Moves the head and tells the followers; the notice goes out with the commit.
-async fn head(to: &mut PgConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    let newest = batch.transactions.last();
-    sqlx::query(
-        "WITH moved AS (UPDATE head SET revision = $1, tag = $2) \
-         SELECT pg_notify('chameleon_changed', '')",
-    )
-    .bind(newest.map(|row| row.revision))
-    .bind(newest.map(|row| row.tag))
-    .execute(to)
-    .await
-    .map(drop)
+/// Says whether [`write`] failed only because somebody else was quicker: the same request was
+/// answered while it waited, or the database isolates more strictly by default, and refuses to look
+/// again at a head that was moved.
+pub(super) fn was_late(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| ["23505", "40001"].contains(&&*code))
 }
 
 fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {

@@ -3,18 +3,23 @@
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
+use chameleon_model::Timestamp;
 use futures::{StreamExt as _, stream};
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 use tokio_stream::wrappers::{IntervalStream, WatchStream};
+use uuid::Uuid;
 
+use self::write::Transaction;
 use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::records::Batch;
 use crate::{Notifications, StoreError, migrations};
@@ -37,6 +42,8 @@ const PATIENCE: Patience = Patience {
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// The writing connection may still be in a transaction that a query of its own began.
+    unfinished: Arc<AtomicBool>,
     nudge: watch::Sender<()>,
 }
 
@@ -50,10 +57,10 @@ impl SqliteStore {
     /// a file that is not a database of this program.
     pub async fn open(address: &str) -> Result<Self, StoreError> {
         let (nudge, _) = watch::channel(());
+        let unfinished = Arc::default();
         let Some(path) = path_of(address)? else {
             // The pool's one connection is the database: neither age nor rest may close it.
-            let only = SqlitePoolOptions::new()
-                .max_connections(1)
+            let only = writer_pool(&unfinished)
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .connect_lazy_with(options().in_memory(true).shared_cache(false));
@@ -61,6 +68,7 @@ impl SqliteStore {
             return Ok(Self {
                 writer: only.clone(),
                 readers: only,
+                unfinished,
                 nudge,
             });
         };
@@ -69,9 +77,7 @@ impl SqliteStore {
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .test_before_acquire(false)
+        let writer = writer_pool(&unfinished)
             .connect_with(options.clone())
             .await
             .map_err(|error| match StoreError::from(error) {
@@ -89,9 +95,29 @@ impl SqliteStore {
         Ok(Self {
             writer,
             readers,
+            unfinished,
             nudge,
         })
     }
+}
+
+/// A pool of one connection, which is given back without the transaction that a cancelled or failed
+/// query began and did not end. sqlx knows only of those that it began itself.
+fn writer_pool(unfinished: &Arc<AtomicBool>) -> SqlitePoolOptions {
+    let unfinished = Arc::clone(unfinished);
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .test_before_acquire(false)
+        .after_release(move |connection, _| {
+            let unfinished = unfinished.swap(false, Ordering::AcqRel);
+            Box::pin(async move {
+                if unfinished {
+                    // Fails where the transaction had not begun, or has ended: just as well.
+                    let _ = connection.execute("ROLLBACK").await;
+                }
+                Ok(true)
+            })
+        })
 }
 
 fn options() -> SqliteConnectOptions {
@@ -153,6 +179,20 @@ impl Backend for SqliteStore {
         self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
+    async fn write_at_once(
+        &self,
+        batch: &Batch<'_>,
+        asked: &[Uuid],
+    ) -> Result<Option<Timestamp>, sqlx::Error> {
+        let mut connection = self.writer.acquire().await?;
+        // Cleared only by the answer: whatever else ends this leaves a rollback to the pool.
+        self.unfinished.store(true, Ordering::Release);
+        let now = now();
+        let written = write::write(&mut connection, Transaction::Own, batch, asked, now.0).await?;
+        self.unfinished.store(false, Ordering::Release);
+        Ok(written.then_some(now))
+    }
+
     async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.begin_write().await
     }
@@ -177,14 +217,20 @@ impl Backend for SqliteStore {
     }
 }
 
+/// The time by the clock that SQLite itself reads, which is this process's, as exact as it tells it.
+fn now() -> Timestamp {
+    let Timestamp(micros) = SystemTime::now().into();
+    Timestamp(micros - micros % 1_000)
+}
+
 impl Tx for sqlx::Transaction<'static, Sqlite> {
     const HEAD: &'static str = "SELECT epoch, revision, tag, floor, \
          CAST(round(unixepoch('subsec') * 1000000) AS INTEGER) AS now_micros FROM head";
 
     common_tx!();
 
-    async fn write(&mut self, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-        write::write(self, batch).await
+    async fn write(&mut self, batch: &Batch<'_>, now: Timestamp) -> Result<bool, sqlx::Error> {
+        write::write(self, Transaction::Given, batch, &[], now.0).await
     }
 
     async fn notify(&mut self) -> Result<(), sqlx::Error> {

@@ -1,113 +1,176 @@
-//! Inserts of many rows at once, whatever the size of the group.
+//! Everything that a group writes, as one query of several statements, whatever the size of the
+//! group.
 
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use uuid::Uuid;
 
-use crate::records::{Batch, ChangeRecord, SessionRecord, TransactionRecord};
+use crate::records::{
+    Batch, ChangeRecord, SessionRecord, StampRecord, TransactionRecord, request_memory_micros,
+};
+use crate::rows::TimeRow;
 
 /// The rows of one statement; SQLite takes 32,766 arguments, and no table has more than 16 columns.
 const ROWS: usize = 1_000;
 
-pub(super) async fn write(to: &mut SqliteConnection, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
-    let now = batch.now_micros;
-    insert(to, TRANSACTIONS, &batch.transactions, "", transaction).await?;
-    insert(to, CHANGES, &batch.changes, "", change).await?;
-    insert(
-        to,
-        LATEST,
-        &batch.latest,
-        LATEST_MOVES,
-        |mut row, latest| {
-            row.push_bind(latest.key);
-            row.push_bind(latest.revision).push_bind(latest.deleted);
-        },
-    )
-    .await?;
-    insert(to, SESSION_CHANGES, &batch.session_changes, "", session).await?;
-    for session in &batch.ended {
-        sqlx::query("DELETE FROM sessions WHERE session = $1")
-            .bind(session)
-            .execute(&mut *to)
-            .await?;
+/// Who begins and ends the transaction.
+pub(super) enum Transaction {
+    /// The query itself. Where it fails or is cancelled, it may leave the transaction open.
+    Own,
+    /// The caller.
+    Given,
+}
+
+/// Writes `batch` if the head is the one that it was decided on and none of the requests `asked` is
+/// answered, and says whether it was. All of it is one query: each costs two changes of thread.
+pub(super) async fn write(
+    to: &mut SqliteConnection,
+    transaction: Transaction,
+    batch: &Batch<'_>,
+    asked: &[Uuid],
+    now: i64,
+) -> Result<bool, sqlx::Error> {
+    let mut query = Query {
+        sql: QueryBuilder::new(""),
+        now,
+        head: batch.to,
+        keep: asked.len() <= 1,
+    };
+    if let Transaction::Own = transaction {
+        query.sql.push("BEGIN IMMEDIATE; ");
     }
-    insert(
-        to,
-        SESSIONS,
-        &batch.opened,
-        SESSION_MOVES,
-        |mut row, (session, revision)| {
-            row.push_bind(*session).push_bind(*revision).push_bind(now);
-        },
-    )
-    .await?;
-    if !batch.delayed.is_empty() {
-        sqlx::query("DELETE FROM lock_delays WHERE until_micros <= $1")
-            .bind(now)
-            .execute(&mut *to)
-            .await?;
+    query.move_head(batch.from, asked);
+    query.rows_of(batch);
+    if let Transaction::Own = transaction {
+        query.sql.push("COMMIT");
     }
-    insert(
-        to,
-        LOCK_DELAYS,
-        &batch.delayed,
-        LOCK_DELAY_MOVES,
-        |mut row, (key, until)| {
-            row.push_bind(*key).push_bind(*until);
-        },
-    )
-    .await?;
-    insert(
-        to,
-        SOURCES,
-        &batch.sources,
-        SOURCE_MOVES,
-        |mut row, source| {
-            row.push_bind(source.name).push_bind(source.git_commit);
-            row.push_bind(source.profiles).push_bind(source.epoch);
-            row.push_bind(source.revision)
-                .push_bind(source.tag)
-                .push_bind(now);
-        },
-    )
-    .await?;
-    if !batch.requests.is_empty() {
-        prune(to, batch.forget_micros).await?;
-    }
-    insert(to, REQUESTS, &batch.requests, "", |mut row, request| {
-        row.push_bind(request.id).push_bind(request.committed);
-        row.push_bind(request.epoch).push_bind(request.revision);
-        row.push_bind(request.tag).push_bind(now);
-    })
-    .await?;
-    if let Some(newest) = batch.transactions.last() {
-        sqlx::query("UPDATE head SET revision = $1, tag = $2")
-            .bind(newest.revision)
-            .bind(newest.tag)
-            .execute(to)
-            .await?;
-    }
-    Ok(())
+    // All, and not the first row: what follows it is still to be done.
+    let moved: Vec<TimeRow> = (query.sql.build_query_as())
+        .persistent(query.keep)
+        .fetch_all(to)
+        .await?;
+    Ok(!moved.is_empty())
+}
+
+/// A query at work. Its arguments are numbered through all its statements.
+struct Query {
+    sql: QueryBuilder<Sqlite>,
+    now: i64,
+    /// The head that shows that it was moved, and that the rest is to be written.
+    head: StampRecord,
+    /// The usual single rows are worth keeping prepared, the many other sizes are not.
+    keep: bool,
 }
 
 type Row<'a, 'b> = Separated<'a, Sqlite, &'b str>;
 
-async fn insert<R>(
-    to: &mut SqliteConnection,
-    into: &'static str,
-    rows: &[R],
-    conflict: &'static str,
-    bind: impl Fn(Row<'_, '_>, &R),
-) -> Result<(), sqlx::Error> {
-    for rows in rows.chunks(ROWS) {
-        let mut insert = QueryBuilder::new("INSERT INTO ");
-        insert.push(into).push(" ");
-        insert.push_values(rows, &bind);
-        insert.push(conflict);
-        // The usual single row is worth keeping prepared, the many other sizes are not.
-        let keep = rows.len() == 1;
-        insert.build().persistent(keep).execute(&mut *to).await?;
+impl Query {
+    fn move_head(&mut self, from: StampRecord, asked: &[Uuid]) {
+        let StampRecord { revision, tag, .. } = self.head;
+        let sql = &mut self.sql;
+        sql.push("UPDATE head SET revision = ").push_bind(revision);
+        sql.push(", tag = ").push_bind(tag);
+        sql.push(" WHERE epoch = ").push_bind(from.epoch);
+        sql.push(" AND revision = ").push_bind(from.revision);
+        sql.push(" AND tag = ").push_bind(from.tag);
+        if !asked.is_empty() {
+            sql.push(" AND NOT EXISTS (SELECT 1 FROM requests WHERE id IN (");
+            let mut ids = sql.separated(", ");
+            for id in asked {
+                ids.push_bind(*id);
+            }
+            sql.push("))");
+        }
+        sql.push(" RETURNING ").push_bind(self.now);
+        sql.push(" AS at_micros; ");
     }
-    Ok(())
+
+    fn rows_of(&mut self, batch: &Batch<'_>) {
+        let now = self.now;
+        self.insert(TRANSACTIONS, &batch.transactions, "", |row, record| {
+            transaction(row, record, now);
+        });
+        self.insert(CHANGES, &batch.changes, "", change);
+        self.insert(LATEST, &batch.latest, LATEST_MOVES, |mut row, latest| {
+            row.push_bind(latest.key);
+            row.push_bind(latest.revision).push_bind(latest.deleted);
+        });
+        self.insert(SESSION_CHANGES, &batch.session_changes, "", session);
+        self.keep &= batch.ended.len() <= 1;
+        for session in &batch.ended {
+            self.delete("sessions", |sql| {
+                sql.push("session = ").push_bind(*session);
+            });
+        }
+        self.insert(SESSIONS, &batch.opened, SESSION_MOVES, |mut row, opened| {
+            row.push_bind(opened.0).push_bind(opened.1).push_bind(now);
+        });
+        if !batch.delayed.is_empty() {
+            self.delete("lock_delays", |sql| {
+                sql.push("until_micros <= ").push_bind(now);
+            });
+        }
+        self.insert(
+            LOCK_DELAYS,
+            &batch.delayed,
+            LOCK_DELAY_MOVES,
+            |mut row, (key, until)| {
+                row.push_bind(*key).push_bind(*until);
+            },
+        );
+        self.insert(SOURCES, &batch.sources, SOURCE_MOVES, |mut row, source| {
+            row.push_bind(source.name).push_bind(source.git_commit);
+            row.push_bind(source.profiles).push_bind(source.epoch);
+            row.push_bind(source.revision);
+            row.push_bind(source.tag).push_bind(now);
+        });
+        if !batch.requests.is_empty() {
+            // A bounded number of old ones.
+            self.delete("requests", |sql| {
+                sql.push("id IN (SELECT id FROM requests WHERE at_micros < ");
+                sql.push_bind(now - request_memory_micros());
+                sql.push(" ORDER BY at_micros LIMIT 1000)");
+            });
+        }
+        self.insert(REQUESTS, &batch.requests, "", |mut row, request| {
+            row.push_bind(request.id).push_bind(request.committed);
+            row.push_bind(request.epoch).push_bind(request.revision);
+            row.push_bind(request.tag).push_bind(now);
+        });
+    }
+
+    fn insert<R>(
+        &mut self,
+        into: &str,
+        rows: &[R],
+        conflict: &str,
+        bind: impl Fn(Row<'_, '_>, &R),
+    ) {
+        self.keep &= rows.len() <= 1;
+        for rows in rows.chunks(ROWS) {
+            self.sql.push("INSERT INTO ").push(into);
+            self.sql.push(" SELECT * FROM (");
+            self.sql.push_values(rows, &bind);
+            self.sql.push(") WHERE ");
+            self.if_moved();
+            self.sql.push(conflict).push("; ");
+        }
+    }
+
+    fn delete(&mut self, from: &str, which: impl FnOnce(&mut QueryBuilder<Sqlite>)) {
+        self.sql.push("DELETE FROM ").push(from).push(" WHERE ");
+        self.if_moved();
+        self.sql.push(" AND ");
+        which(&mut self.sql);
+        self.sql.push("; ");
+    }
+
+    /// Holds if the head is where this query would move it: nobody else's has its tag.
+    fn if_moved(&mut self) {
+        self.sql.push("(SELECT (revision, tag) = (");
+        self.sql.push_bind(self.head.revision).push(", ");
+        self.sql.push_bind(self.head.tag).push(") FROM head)");
+    }
 }
 
 const TRANSACTIONS: &str = "transactions (revision, epoch, tag, at_micros, request_id, author, \
@@ -132,11 +195,11 @@ const SOURCE_MOVES: &str = " ON CONFLICT (name) DO UPDATE SET git_commit = exclu
      tag = excluded.tag, at_micros = excluded.at_micros";
 const REQUESTS: &str = "requests (id, committed, epoch, revision, tag, at_micros)";
 
-fn transaction(mut to: Row<'_, '_>, row: &TransactionRecord<'_>) {
+fn transaction(mut to: Row<'_, '_>, row: &TransactionRecord<'_>, now: i64) {
     to.push_bind(row.revision)
         .push_bind(row.epoch)
         .push_bind(row.tag);
-    to.push_bind(row.at_micros).push_bind(row.request_id);
+    to.push_bind(now).push_bind(row.request_id);
     to.push_bind(row.author)
         .push_bind(row.message)
         .push_bind(row.via);
@@ -169,16 +232,4 @@ fn session(mut to: Row<'_, '_>, row: &SessionRecord<'_>) {
         .push_bind(row.ttl_nanos);
     to.push_bind(row.lock_delay_nanos)
         .push_bind(row.create_revision);
-}
-
-/// Forgets a bounded number of answers that are old.
-async fn prune(to: &mut SqliteConnection, before_micros: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM requests WHERE id IN ( \
-         SELECT id FROM requests WHERE at_micros < $1 ORDER BY at_micros LIMIT 1000)",
-    )
-    .bind(before_micros)
-    .execute(to)
-    .await
-    .map(drop)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::Outcome;
+use chameleon_model::{Outcome, Precondition};
 use chameleon_store::{Notifications, PostgresSettings, PostgresStore, Store, StoreError};
 use futures::{FutureExt as _, StreamExt as _};
 use sqlx::postgres::PgListener;
@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use test_kit::postgres::{TestDatabase, database};
 use test_kit::{FaultProxy, eventually};
 
+use crate::contract::writing::one_is_refused;
 use crate::place::{Place, Replica, content};
 use crate::write::*;
 
@@ -39,10 +40,10 @@ impl PostgresPlace {
         holder
     }
 
-    /// Returns when a session waits for a lock.
-    async fn waiting(&self) {
-        eventually("a session waits for a lock", async || {
-            (self.sessions(WAITS).await == 1).then_some(())
+    /// Returns when so many sessions wait for a lock.
+    async fn waiting(&self, sessions: i64) {
+        eventually("sessions wait for a lock", async || {
+            (self.sessions(WAITS).await == sessions).then_some(())
         })
         .await;
     }
@@ -275,7 +276,7 @@ async fn a_commit_cancelled_while_it_waits_for_the_head_does_not_keep_it() {
     let mut holder = place.hold_head().await;
     tokio::select! {
         done = store.commit(&state, vec![only(put("a", "1"))]) => panic!("{done:?}"),
-        () = place.waiting() => {}
+        () = place.waiting(1) => {}
     }
     holder.execute("ROLLBACK").await.unwrap();
     eventually("no transaction is left open", async || {
@@ -293,7 +294,7 @@ async fn a_commit_that_is_refused_the_head_does_not_fail_the_next() {
     let state = store.load().await.unwrap();
     let mut holder = place.hold_head().await;
     let refusing = async {
-        place.waiting().await;
+        place.waiting(1).await;
         let refuse = format!("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {WAITS}");
         place.execute(&[refuse]).await;
     };
@@ -305,6 +306,58 @@ async fn a_commit_that_is_refused_the_head_does_not_fail_the_next() {
     );
     holder.execute("ROLLBACK").await.unwrap();
     (store.commit(&state, vec![only(put("b", "1"))]).await).unwrap();
+}
+
+/// A statement that waits for the head goes on with the tables as they were before the wait.
+#[tokio::test]
+async fn what_waited_for_another_commit_is_decided_on_it() {
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        let place = PostgresPlace::new().await;
+        let strict = format!(
+            "ALTER DATABASE {} SET default_transaction_isolation = '{isolation}'",
+            place.0.name()
+        );
+        place.execute(&[strict]).await;
+        let mut left = Replica::at(&place).await;
+        let mut right = Replica::at(&place).await;
+        let mut holder = place.hold_head().await;
+        let first = || given([Precondition::Absent { key: key("a") }], put("a", "1"));
+        let releasing = async {
+            place.waiting(2).await;
+            holder.execute("ROLLBACK").await.unwrap();
+        };
+        let both = async { tokio::join!(left.outcome(first()), right.outcome(first())) };
+        let (outcomes, ()) = tokio::join!(both, releasing);
+        assert!(one_is_refused(&outcomes), "{isolation}: {outcomes:?}");
+        left.look().await;
+        right.look().await;
+        assert_eq!(left.state.stamp().revision.0, 1);
+        assert_eq!(content(&left.state), content(&right.state));
+    }
+}
+
+/// Such an answer moves no head, so the head does not tell of it.
+#[tokio::test]
+async fn an_answer_that_came_while_a_retry_waited_is_found() {
+    let place = PostgresPlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let id = new_request();
+    let mut holder = place.hold_head().await;
+    let answer = format!(
+        "INSERT INTO requests (id, committed, epoch, revision, tag, at_micros) \
+         SELECT '{}', false, epoch, revision, tag, {} FROM head",
+        id.0,
+        i64::MAX
+    );
+    holder.execute(AssertSqlSafe(answer)).await.unwrap();
+    let answering = async {
+        place.waiting(1).await;
+        holder.execute("COMMIT").await.unwrap();
+    };
+    let before = writer.state.stamp();
+    let (outcome, ()) = tokio::join!(writer.outcome(request(id, put("a", "1"))), answering);
+    assert_eq!(outcome, Outcome::Unchanged(before));
+    assert_eq!(Replica::at(&place).await.state.stamp(), before);
 }
 
 #[tokio::test]

@@ -63,6 +63,27 @@ async fn a_commit_wakes_followers_before_it_returns() {
 }
 
 #[tokio::test]
+async fn a_commit_that_fails_halfway_leaves_nothing_behind() {
+    let place = SqlitePlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let before = writer.apply(only(put("a", "1"))).await;
+    // `FAIL` ends the query, and keeps what it has done.
+    let fail = "CREATE TRIGGER fail BEFORE INSERT ON latest BEGIN SELECT RAISE(FAIL, 'full'); END";
+    place.execute(&[fail.to_owned()]).await;
+    let failed = writer
+        .store
+        .commit(&writer.state, vec![only(put("b", "1"))])
+        .await;
+    assert!(failed.is_err(), "{failed:?}");
+
+    // By another connection, which needs the file's lock.
+    place.execute(&["DROP TRIGGER fail".to_owned()]).await;
+    assert_eq!(Replica::at(&place).await.state.stamp(), before);
+    writer.apply(only(put("b", "2"))).await;
+    assert_eq!(writer.state.stamp().revision.0, before.revision.0 + 1);
+}
+
+#[tokio::test]
 async fn a_store_carries_on_with_its_file() {
     let place = SqlitePlace::new().await;
     let mut first = Replica::at(&place).await;

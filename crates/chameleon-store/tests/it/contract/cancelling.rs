@@ -5,7 +5,7 @@ use std::task::Poll;
 use chameleon_model::{Revision, Snapshot};
 use chameleon_store::{Store, StoreError};
 
-use crate::place::Place;
+use crate::place::{Place, Replica, content};
 use crate::write::*;
 
 pub(crate) async fn a_commit_cancelled_anywhere_leaves_nothing_behind(place: &impl Place) {
@@ -14,6 +14,27 @@ pub(crate) async fn a_commit_cancelled_anywhere_leaves_nothing_behind(place: &im
         store.commit(state, group).await.map(drop)
     })
     .await;
+}
+
+pub(crate) async fn a_cancelled_commit_holds_up_nobody(place: &impl Place) {
+    let store = place.open_narrow().await;
+    let mut other = Replica::at(place).await;
+    for waits in 0.. {
+        let state = store
+            .load()
+            .await
+            .expect("a load before a cancelled commit");
+        let group = vec![only(put("a", &waits.to_string()))];
+        let ended = cancelled_after(waits, store.commit(&state, group)).await;
+        // The store that was left in the middle is asked for nothing more.
+        other.apply(only(put("b", &waits.to_string()))).await;
+        if let Some(result) = ended {
+            result.expect("a commit that is not cancelled");
+            break;
+        }
+    }
+    let reader = Replica::at(place).await;
+    assert_eq!(content(&reader.state), content(&other.state));
 }
 
 pub(crate) async fn a_read_cancelled_anywhere_leaves_nothing_behind(place: &impl Place) {

@@ -1,6 +1,6 @@
 use chameleon_model::{Outcome, Precondition, Transaction};
 
-use crate::place::{Place, Replica};
+use crate::place::{Place, Replica, content};
 use crate::write::*;
 
 pub(crate) async fn a_retry_gets_the_first_outcome(place: &impl Place) {
@@ -21,6 +21,35 @@ pub(crate) async fn a_retry_gets_the_first_outcome(place: &impl Place) {
     assert_eq!(
         &reader.state.get("a").unwrap().value[..],
         b"somebody else's"
+    );
+}
+
+/// A commit that only needs the state it is decided on, and one that needs more than that, find
+/// each other's answers, also where the retry would be refused by now.
+pub(crate) async fn a_retry_gets_the_first_outcome_whatever_it_comes_with(place: &impl Place) {
+    let mut writer = Replica::at(place).await;
+    let holder = session("holder");
+    writer.apply(only(open_session(&holder))).await;
+    let plain = || only(put("beside", &new_request().0.to_string()));
+    let locking = || only(lock("job", holder.id));
+    for (n, first_beside) in [plain(), locking()].into_iter().enumerate() {
+        let at = format!("once/{n}");
+        let once = Transaction {
+            request_id: Some(new_request()),
+            ..given([Precondition::Absent { key: key(&at) }], put(&at, "1"))
+        };
+        let first = writer.commit(vec![once.clone(), first_beside]).await;
+        assert!(matches!(first.outcomes[0], Outcome::Committed(_)));
+        for beside in [plain(), locking(), plain()] {
+            let again = writer.commit(vec![once.clone(), beside]).await;
+            assert_eq!(again.outcomes[0], first.outcomes[0]);
+            assert!(!matches!(again.outcomes[1], Outcome::Refused(_)));
+            assert!(again.commits.len() <= 1);
+        }
+    }
+    assert_eq!(
+        content(&Replica::at(place).await.state),
+        content(&writer.state)
     );
 }
 

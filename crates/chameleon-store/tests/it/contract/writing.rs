@@ -239,6 +239,32 @@ pub(crate) async fn a_writer_that_is_behind_gets_what_others_committed(place: &i
     assert_eq!(behind.state.stamp(), other.state.stamp());
 }
 
+pub(crate) async fn of_two_that_exclude_each_other_one_is_refused(place: &impl Place) {
+    const ROUNDS: u64 = 20;
+    let (mut left, mut right) = (Replica::at(place).await, Replica::at(place).await);
+    for round in 0..ROUNDS {
+        let at = format!("once/{round}");
+        let first = || given([Precondition::Absent { key: key(&at) }], put(&at, "1"));
+        // Both decide on the same state, and one of them on a state that has passed by then.
+        let outcomes = tokio::join!(left.outcome(first()), right.outcome(first()));
+        assert!(one_is_refused(&outcomes), "{outcomes:?}");
+        left.look().await;
+        right.look().await;
+    }
+    assert_eq!(left.state.stamp().revision, Revision(ROUNDS));
+    assert_eq!(content(&left.state), content(&right.state));
+    let reader = Replica::at(place).await;
+    assert_eq!(content(&reader.state), content(&left.state));
+}
+
+/// Says whether one of two was committed, and the other refused.
+pub(crate) fn one_is_refused(outcomes: &(Outcome, Outcome)) -> bool {
+    matches!(
+        outcomes,
+        (Outcome::Committed(_), Outcome::Refused(_)) | (Outcome::Refused(_), Outcome::Committed(_))
+    )
+}
+
 pub(crate) async fn a_large_transaction_is_stored_whole(place: &impl Place) {
     const KEYS: usize = 5_000;
     let mut writer = Replica::at(place).await;
