@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use chameleon_model::Timestamp;
+use chameleon_model::{Stamp, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow};
@@ -42,8 +42,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Begins a transaction beside commits: it deletes what no reader needs, or beats a heart.
     fn begin_beside(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
 
-    /// Wakes followers that the transaction's own notice does not reach.
-    fn wake(&self);
+    /// Tells followers of a new head that the transaction's own notice does not reach.
+    fn wake(&self, head: Stamp);
 
     /// See [`crate::Store::notifications`].
     fn follow(&self) -> Notifications;

@@ -89,15 +89,24 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Committed, StoreError>;
 
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
-    /// and from time to time for safety. Items may be merged and may come without cause; the first
-    /// comes at once.
+    /// and from time to time for safety. Items may be merged into the newest and may come without
+    /// cause; the first comes at once.
     ///
     /// One task of the store serves all streams; it and they end with the store.
     fn notifications(&self) -> Notifications;
 }
 
 /// See [`Store::notifications`].
-pub type Notifications = BoxStream<'static, ()>;
+pub type Notifications = BoxStream<'static, Notice>;
+
+/// Why it is worth a look at the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// A commit has led to this head; who has come there already has nothing to look for.
+    Head(Stamp),
+    /// Anything may have happened.
+    Look,
+}
 
 /// The effect of [`Store::commit`].
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod clean;
 mod contract;
 mod failure;
 mod migrations;
+mod news;
 mod postgres;
 mod read;
 mod records;
@@ -24,7 +25,7 @@ mod verbs;
 use std::time::Duration;
 
 pub use address::{migrate, open, redacted};
-pub use contract::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+pub use contract::{Changes, Committed, HistoryQuery, Notice, Notifications, Store, StoreError};
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::SqliteStore;
 

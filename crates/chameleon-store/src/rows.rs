@@ -370,7 +370,7 @@ pub(crate) fn revision(stored: i64) -> Result<Revision, StoreError> {
         .map_err(|_| damaged(format!("{stored} is no revision")))
 }
 
-fn stamp(epoch: i64, at: i64, tag: i64) -> Result<Stamp, StoreError> {
+pub(crate) fn stamp(epoch: i64, at: i64, tag: i64) -> Result<Stamp, StoreError> {
     Ok(Stamp {
         epoch: u64::try_from(epoch)
             .map(Epoch)

@@ -130,7 +130,7 @@ async fn commit_at_once(
     let Some(at) = store.write_at_once(&batch, &asked).await? else {
         return Ok(None);
     };
-    store.wake();
+    store.wake(decided.snapshot.stamp());
     drop(batch);
     for commit in &mut decided.commits {
         Arc::make_mut(commit).at = at;
@@ -162,7 +162,7 @@ async fn commit_locked<B: Backend>(
         tx.commit().await?;
     }
     if batch.moves_head() {
-        store.wake();
+        store.wake(decided.snapshot.stamp());
     }
     drop(batch);
     Ok(committed(missed, decided))
@@ -275,7 +275,7 @@ async fn begin_epoch(
         .await?;
     tx.notify().await?;
     tx.commit().await?;
-    store.wake();
+    store.wake(stamp);
     Ok(stamp)
 }
 

@@ -3,15 +3,17 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use chameleon_model::Stamp;
 use futures::StreamExt as _;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_stream::wrappers::WatchStream;
 use uuid::Uuid;
 
 use crate::Notifications;
+use crate::news::News;
+use crate::rows::stamp;
 
 const CHANGED: &str = "chameleon_changed";
 const PROBE: &str = "chameleon_probe";
@@ -29,39 +31,37 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// The one listening task of a store; ends with it.
 pub(super) struct Listener {
-    nudges: watch::Receiver<()>,
+    news: News,
     _task: JoinSet<()>,
 }
 
 impl Listener {
     /// Listens on the one connection of `listening`, and probes through `pool`.
     pub(super) fn start(listening: PgPool, pool: PgPool, poll_interval: Duration) -> Self {
-        let (nudge, nudges) = watch::channel(());
+        let news = News::default();
+        let told = news.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let ear = Ear {
                 listening,
                 pool,
-                nudge,
+                news: told,
                 deaf: watch::channel(false).0,
             };
             tokio::join!(ear.listen(), ear.poll(poll_interval));
         });
-        Self {
-            nudges,
-            _task: task,
-        }
+        Self { news, _task: task }
     }
 
     pub(super) fn follow(&self) -> Notifications {
-        WatchStream::new(self.nudges.clone()).boxed()
+        self.news.follow().boxed()
     }
 }
 
 struct Ear {
     listening: PgPool,
     pool: PgPool,
-    nudge: watch::Sender<()>,
+    news: News,
     /// Notices do not arrive, so the poll has to be quick.
     deaf: watch::Sender<bool>,
 }
@@ -91,7 +91,7 @@ impl Ear {
             };
             tokio::select! {
                 () = sleep(pause) => {
-                    self.nudge.send_replace(());
+                    self.news.look();
                 }
                 _ = deafness.changed() => {}
             }
@@ -106,7 +106,7 @@ impl Ear {
                 retry = FIRST_RETRY;
             }
             // Whatever was committed since the last notice is found by looking.
-            self.nudge.send_replace(());
+            self.news.look();
             match lost {
                 Lost::Deaf => {
                     if !self.deaf.send_replace(true) {
@@ -137,7 +137,7 @@ impl Ear {
             tracing::info!("the database's notices arrive again");
         }
         // Whatever was committed before LISTEN took effect.
-        self.nudge.send_replace(());
+        self.news.look();
         (self.hear(&mut listener).await, true)
     }
 
@@ -155,7 +155,7 @@ impl Ear {
             match timeout(PROBE_AFTER, listener.try_recv()).await {
                 Ok(Ok(Some(notice))) => {
                     if notice.channel() == CHANGED {
-                        self.nudge.send_replace(());
+                        self.tell(notice.payload());
                     }
                 }
                 Ok(Ok(None)) => return Lost::Failed(closed()),
@@ -167,6 +167,13 @@ impl Ear {
                     Err(lost) => return lost,
                 },
             }
+        }
+    }
+
+    fn tell(&self, payload: &str) {
+        match head(payload) {
+            Some(head) => self.news.head(head),
+            None => self.news.look(),
         }
     }
 
@@ -185,7 +192,7 @@ impl Ear {
                 () = &mut limit => return Err(Lost::Deaf),
             };
             if notice.channel() == CHANGED {
-                self.nudge.send_replace(());
+                self.tell(notice.payload());
             } else if notice.payload() == probe {
                 return Ok(());
             }
@@ -193,6 +200,38 @@ impl Ear {
     }
 }
 
+/// The head that a notice names as `epoch/revision/tag`. Previous versions name none.
+fn head(payload: &str) -> Option<Stamp> {
+    let mut numbers = payload.split('/').map(str::parse::<i64>);
+    let (Some(Ok(epoch)), Some(Ok(revision)), Some(Ok(tag)), None) = (
+        numbers.next(),
+        numbers.next(),
+        numbers.next(),
+        numbers.next(),
+    ) else {
+        return None;
+    };
+    stamp(epoch, revision, tag).ok()
+}
+
 fn closed() -> sqlx::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use chameleon_model::{Epoch, Revision, Stamp, Tag};
+
+    #[test]
+    fn a_notice_names_its_head_or_asks_for_a_look() {
+        let head = Stamp {
+            epoch: Epoch(2),
+            revision: Revision(7),
+            tag: Tag(u64::MAX),
+        };
+        assert_eq!(super::head("2/7/-1"), Some(head));
+        for unclear in ["", "2", "2/7", "2/7/x", "2/7/-1/0", "-2/7/1"] {
+            assert_eq!(super::head(unclear), None, "{unclear}");
+        }
+    }
 }

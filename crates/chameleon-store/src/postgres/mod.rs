@@ -6,7 +6,7 @@ mod write;
 use std::fmt;
 use std::time::Duration;
 
-use chameleon_model::Timestamp;
+use chameleon_model::{Stamp, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
 use uuid::Uuid;
@@ -292,7 +292,7 @@ impl Backend for PostgresStore {
         self.pool.begin().await
     }
 
-    fn wake(&self) {
+    fn wake(&self, _head: Stamp) {
         // NOTIFY reaches this process too.
     }
 

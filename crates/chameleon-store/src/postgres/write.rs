@@ -72,8 +72,9 @@ const REQUESTS: &str = ", forgotten AS ( \
      SELECT rows.*, moved.at_micros FROM moved, UNNEST($53::uuid[], $54::boolean[], \
      $55::bigint[], $56::bigint[], $57::bigint[]) AS rows)";
 const DONE: &str = " SELECT at_micros FROM moved";
-/// The notice goes out with the commit.
-const DONE_WITH_NOTICE: &str = " SELECT at_micros, pg_notify('chameleon_changed', '') FROM moved";
+/// The notice goes out with the commit, and names the new head.
+const DONE_WITH_NOTICE: &str =
+    " SELECT at_micros, pg_notify('chameleon_changed', concat_ws('/', $1, $4, $5)) FROM moved";
 
 /// The statement for what there is to write. A part costs its share also where it writes no row;
 /// few of the combinations come up, and each is kept prepared.

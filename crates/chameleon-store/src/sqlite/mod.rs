@@ -7,24 +7,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use chameleon_model::Timestamp;
+use chameleon_model::{Stamp, Timestamp};
 use futures::{StreamExt as _, stream};
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Executor as _};
-use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
-use tokio_stream::wrappers::{IntervalStream, WatchStream};
+use tokio_stream::wrappers::IntervalStream;
 use uuid::Uuid;
 
 use self::write::Transaction;
 use crate::backend::{Backend, Patience, Tx, common_tx};
+use crate::news::News;
 use crate::records::Batch;
-use crate::{Notifications, StoreError, migrations};
+use crate::{Notice, Notifications, StoreError, migrations};
 
 const READERS: u32 = 4;
+/// How many queries a connection keeps prepared: commits of up to [`write::KEPT_ROWS`] have one each.
+const KEPT_QUERIES: usize = 256;
+/// The pages of the log after which it is worked into the file, 32 MiB: what a busy hour writes again
+/// and again is written back once.
+const CHECKPOINT_PAGES: &str = "8000";
 /// How long to wait for another process that writes to the same file.
 const BUSY: Duration = Duration::from_secs(5);
 /// Only another process's commits are found so late: this one's are announced at once.
@@ -44,7 +49,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// The writing connection may still be in a transaction that a query of its own began.
     unfinished: Arc<AtomicBool>,
-    nudge: watch::Sender<()>,
+    news: News,
 }
 
 impl SqliteStore {
@@ -56,7 +61,7 @@ impl SqliteStore {
     /// [`StoreError::Address`] names a path that cannot be used, [`StoreError::Damaged`] tells of
     /// a file that is not a database of this program.
     pub async fn open(address: &str) -> Result<Self, StoreError> {
-        let (nudge, _) = watch::channel(());
+        let news = News::default();
         let unfinished = Arc::default();
         let Some(path) = path_of(address)? else {
             // The pool's one connection is the database: neither age nor rest may close it.
@@ -69,14 +74,15 @@ impl SqliteStore {
                 writer: only.clone(),
                 readers: only,
                 unfinished,
-                nudge,
+                news,
             });
         };
         prepare(&path).map_err(|error| unusable(&path, &error))?;
         let options = options()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = writer_pool(&unfinished)
             .connect_with(options.clone())
             .await
@@ -96,7 +102,7 @@ impl SqliteStore {
             writer,
             readers,
             unfinished,
-            nudge,
+            news,
         })
     }
 }
@@ -124,6 +130,7 @@ fn options() -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .create_if_missing(true)
         .busy_timeout(BUSY)
+        .statement_cache_capacity(KEPT_QUERIES)
         .disable_statement_logging()
 }
 
@@ -197,18 +204,19 @@ impl Backend for SqliteStore {
         self.begin_write().await
     }
 
-    fn wake(&self) {
-        self.nudge.send_replace(());
+    fn wake(&self, head: Stamp) {
+        self.news.head(head);
     }
 
     fn follow(&self) -> Notifications {
-        let polls = IntervalStream::new(interval_at(Instant::now() + POLL, POLL)).map(drop);
-        let nudges = WatchStream::new(self.nudge.subscribe());
+        let polls =
+            IntervalStream::new(interval_at(Instant::now() + POLL, POLL)).map(|_| Notice::Look);
+        let nudges = self.news.follow();
         // The end of the store ends the nudges, and they the stream.
         let ended = nudges.map(Some).chain(stream::iter([None]));
         stream::select(ended, polls.map(Some))
             .take_while(|nudge| std::future::ready(nudge.is_some()))
-            .map(drop)
+            .filter_map(std::future::ready)
             .boxed()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{Outcome, Precondition};
-use chameleon_store::{Notifications, PostgresSettings, PostgresStore, Store, StoreError};
+use chameleon_store::{Notice, Notifications, PostgresSettings, PostgresStore, Store, StoreError};
 use futures::{FutureExt as _, StreamExt as _};
 use sqlx::postgres::PgListener;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -118,13 +118,19 @@ async fn a_commit_wakes_the_followers_of_other_stores() {
     let mut follower = Replica::at(&place).await;
     let mut nudges = follower.store.notifications();
     listening(&place, &mut nudges).await;
+    let mut named = 0;
     for n in 0..20 {
         let head = writer.apply(only(put("a", &n.to_string()))).await;
         while follower.state.stamp() != head {
-            nudges.next().await.expect("the stream goes on");
+            match nudges.next().await.expect("the stream goes on") {
+                Notice::Head(told) if told == head => named += 1,
+                // What proved that it listens may come twice.
+                Notice::Head(_) | Notice::Look => {}
+            }
             follower.look().await;
         }
     }
+    assert!(named > 10, "{named} of 20 notices named the head");
 }
 
 #[tokio::test]

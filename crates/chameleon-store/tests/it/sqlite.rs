@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chameleon_store::{SqliteStore, Store, StoreError, open};
+use chameleon_store::{Notice, SqliteStore, Store, StoreError, open};
 use futures::{FutureExt as _, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 
@@ -54,8 +54,8 @@ async fn a_commit_wakes_followers_before_it_returns() {
     let mut writer = Replica::at(&place).await;
     let mut nudges = writer.store.notifications();
     while nudges.next().now_or_never().is_some() {}
-    writer.apply(only(put("a", "1"))).await;
-    assert_eq!(nudges.next().now_or_never(), Some(Some(())));
+    let head = writer.apply(only(put("a", "1"))).await;
+    assert_eq!(nudges.next().now_or_never(), Some(Some(Notice::Head(head))));
 
     // What commits nothing does not.
     writer.outcome(request(new_request(), put("a", "1"))).await;

@@ -8,7 +8,7 @@ use chameleon_model::{
     Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Transaction,
 };
 use chameleon_proto::v1;
-use chameleon_store::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+use chameleon_store::{Changes, Committed, HistoryQuery, Notice, Notifications, Store, StoreError};
 use config_server::{Limits, Settings};
 use futures::StreamExt as _;
 use reqwest::StatusCode;
@@ -122,7 +122,7 @@ impl Store for Gate {
         let look = Arc::clone(&self.look);
         futures::stream::unfold(look, |look| async {
             look.notified().await;
-            Some(((), look))
+            Some((Notice::Look, look))
         })
         .take_until(self.deaf.clone().cancelled_owned())
         .boxed()

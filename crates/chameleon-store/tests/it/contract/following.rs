@@ -1,4 +1,4 @@
-use chameleon_store::{Changes, REPLAY_LIMIT, StoreError};
+use chameleon_store::{Changes, Notice, REPLAY_LIMIT, StoreError};
 use futures::StreamExt as _;
 
 use crate::place::{Place, Replica, content};
@@ -75,8 +75,8 @@ pub(crate) async fn a_follower_that_loses_any_notification_converges(place: &imp
 pub(crate) async fn the_first_nudge_comes_at_once(place: &impl Place) {
     let store = place.open().await;
     let (mut one, mut other) = (store.notifications(), store.notifications());
-    assert_eq!(one.next().await, Some(()));
-    assert_eq!(other.next().await, Some(()));
+    assert_eq!(one.next().await, Some(Notice::Look));
+    assert_eq!(other.next().await, Some(Notice::Look));
     drop(store);
     // The streams end with the store.
     while one.next().await.is_some() {}

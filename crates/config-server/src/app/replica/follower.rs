@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{Change, Commit, NotContiguous, Outcome, Snapshot, Stamp, Transaction};
-use chameleon_store::{Changes, Committed, Store, StoreError};
+use chameleon_store::{Changes, Committed, Notice, Store, StoreError};
 use futures::StreamExt as _;
 use service_kit::Backoff;
 use service_kit::health::Check;
@@ -88,7 +88,9 @@ impl Follower {
                 () = soft.cancelled() => break,
                 Some(first) = self.queue.recv() => self.commit(first).await,
                 notice = notifications.next() => match notice {
-                    Some(()) => self.follow().await,
+                    // Mostly the own commit's.
+                    Some(Notice::Head(head)) if self.replica.knows(head) => {}
+                    Some(Notice::Head(_) | Notice::Look) => self.follow().await,
                     // Without them, what other servers store would never be seen here.
                     None => anyhow::bail!("follow the store: its notices have ended"),
                 },
