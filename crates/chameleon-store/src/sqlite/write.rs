@@ -13,6 +13,10 @@ use crate::rows::TimeRow;
 /// The rows of one statement; SQLite takes 32,766 arguments, and no table has more than 16 columns.
 const ROWS: usize = 1_000;
 
+/// Groups of up to so many rows come up again and again, and parsing their query costs as much as
+/// running it.
+pub(super) const KEPT_ROWS: usize = 64;
+
 /// Who begins and ends the transaction.
 pub(super) enum Transaction {
     /// The query itself. Where it fails or is cancelled, it may leave the transaction open.
@@ -34,7 +38,7 @@ pub(super) async fn write(
         sql: QueryBuilder::new(""),
         now,
         head: batch.to,
-        keep: asked.len() <= 1,
+        keep: asked.len() <= KEPT_ROWS,
     };
     if let Transaction::Own = transaction {
         query.sql.push("BEGIN IMMEDIATE; ");
@@ -58,7 +62,7 @@ struct Query {
     now: i64,
     /// The head that shows that it was moved, and that the rest is to be written.
     head: StampRecord,
-    /// The usual single rows are worth keeping prepared, the many other sizes are not.
+    /// Whether it is worth keeping prepared.
     keep: bool,
 }
 
@@ -146,7 +150,7 @@ impl Query {
         conflict: &str,
         bind: impl Fn(Row<'_, '_>, &R),
     ) {
-        self.keep &= rows.len() <= 1;
+        self.keep &= rows.len() <= KEPT_ROWS;
         for rows in rows.chunks(ROWS) {
             self.sql.push("INSERT INTO ").push(into);
             self.sql.push(" SELECT * FROM (");
