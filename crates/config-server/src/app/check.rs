@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chameleon_model::check::{check_affected, check_own_document, schema_key};
-use chameleon_model::document::{Profile, Profiles, split_key};
+use chameleon_model::document::{FileName, Profile, Profiles, split_key};
 use chameleon_model::{
     Commit, Key, Known, Operation, Prefix, Snapshot, SourceMarker, SourceName, SourceUpdate, Tag,
     Transaction, decide,
@@ -13,6 +13,9 @@ use chameleon_model::{
 
 use super::error::Error;
 use super::replica::Observer;
+
+/// More operations than this are no quick matter.
+const QUICK_OPERATIONS: usize = 64;
 
 /// Judges changes before they are queued, by the documents' own schemas.
 ///
@@ -33,6 +36,20 @@ impl Checker {
             configured,
             sources: Mutex::new(sources),
         }
+    }
+
+    /// Says whether `transaction` touches no document and no schema, so that judging it is a matter of
+    /// microseconds.
+    pub(crate) fn is_quick(transaction: &Transaction) -> bool {
+        transaction.operations.len() <= QUICK_OPERATIONS
+            && (transaction.operations.iter()).all(|operation| match operation {
+                Operation::Put { key, .. }
+                | Operation::Delete { key }
+                | Operation::Lock { key, .. }
+                | Operation::Unlock { key, .. } => !is_file(key),
+                Operation::OpenSession(_) | Operation::EndSession(_) => true,
+                Operation::DeletePrefix { .. } => false,
+            })
     }
 
     /// Judges the merged documents that `transaction` would affect.
@@ -120,6 +137,12 @@ impl Observer for Checker {
     }
 
     fn replaced(&self, _snapshot: &Snapshot) {}
+}
+
+/// Says whether `key` names a document or a schema, or would if it were well formed.
+fn is_file(key: &Key) -> bool {
+    let name = split_key(key.as_str()).map(|(_, name)| FileName::parse(name, &Profiles::default()));
+    !matches!(name, None | Some(Ok(None)))
 }
 
 /// A source's own profiles: another's would find services in places where they never run.
@@ -216,6 +239,18 @@ mod tests {
         let text = faults(checker.own(&base, &key, b"a: 1\nb: [\n"));
         assert!(text.starts_with("config/location-beta.yml:"), "{text}");
         (checker.own(&base, &Key::new("anything").unwrap(), b"\xff")).unwrap();
+    }
+
+    #[test]
+    fn only_what_is_no_file_is_quick() {
+        let is_quick = |operations| Checker::is_quick(&transaction(operations));
+        assert!(is_quick(vec![put("state/x", "1"), put("state/y", "2")]));
+        assert!(!is_quick(vec![put("config/location-beta.yml", "a: 1\n")]));
+        assert!(!is_quick(vec![put("state/x", "1"), put(SCHEMA, "{}")]));
+        assert!(!is_quick(vec![Operation::DeletePrefix {
+            prefix: Prefix::new("state/"),
+        }]));
+        assert!(!is_quick(vec![put("state/x", "1"); QUICK_OPERATIONS + 1]));
     }
 
     #[test]
