@@ -4,11 +4,14 @@ mod listen;
 mod write;
 
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chameleon_model::{Stamp, Timestamp};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::listen::Listener;
@@ -132,6 +135,7 @@ impl fmt::Debug for PostgresSettings {
 /// Every replica of a server opens its own on the same database. Needs Postgres 13 or later.
 pub struct PostgresStore {
     pool: PgPool,
+    at_hand: AtHand,
     begin_bulk_read: String,
     patience: Patience,
     listener: Listener,
@@ -163,6 +167,7 @@ impl PostgresStore {
             )?);
         Ok(Self {
             listener: Listener::start(listening, pool.clone(), settings.poll_interval),
+            at_hand: AtHand::default(),
             pool,
             begin_bulk_read: begin_read(settings.bulk_timeout),
             patience: Patience {
@@ -181,6 +186,32 @@ impl PostgresStore {
     /// migration fails or was changed after it ran.
     pub async fn migrate(settings: &PostgresSettings) -> Result<(), StoreError> {
         settings.run_migrations().await
+    }
+}
+
+/// The connection of the last commit, for the next one: to give it back to the pool costs two round
+/// trips, as much as the commit. One whose commit failed or was cancelled goes back all the same.
+#[derive(Default)]
+struct AtHand(Mutex<Option<(PoolConnection<Postgres>, Instant)>>);
+
+impl AtHand {
+    /// It, unless it has rested for so long that the pool should try it first.
+    fn take(&self) -> Option<PoolConnection<Postgres>> {
+        let held = self.lock().take();
+        held.filter(|(_, since)| since.elapsed() < TRY_AFTER_IDLE)
+            .map(|(connection, _)| connection)
+    }
+
+    /// Keeps it, unless that could leave others without any.
+    fn keep(&self, connection: PoolConnection<Postgres>, pool: &PgPool) {
+        let others = pool.num_idle() > 0 || pool.size() < pool.options().get_max_connections();
+        if others {
+            *self.lock() = Some((connection, Instant::now()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(PoolConnection<Postgres>, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,9 +311,15 @@ impl Backend for PostgresStore {
         batch: &Batch<'_>,
         asked: &[Uuid],
     ) -> Result<Option<Timestamp>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = match self.at_hand.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
         match write::write(&mut connection, batch, asked, None).await {
-            Ok(written) => Ok(written.map(Timestamp)),
+            Ok(written) => {
+                self.at_hand.keep(connection, &self.pool);
+                Ok(written.map(Timestamp))
+            }
             Err(error) if write::was_late(&error) => Ok(None),
             Err(error) => Err(error),
         }
