@@ -79,11 +79,18 @@ async fn an_http_connection_too_many_waits_for_its_turn_and_loses_nothing() {
     second
         .send("PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nnew")
         .await;
+    // Time enough to be served, were it not for the bound.
+    for value in ["1", "2", "3", "4", "5"] {
+        let change = vec![put("b", value)];
+        commit(&server, v1::CommitHeader::default(), change)
+            .await
+            .unwrap();
+    }
     let status = server.status().await;
-    assert_eq!((status.watches, status.head.unwrap().revision), (1, 0));
+    assert_eq!((status.watches, status.head.unwrap().revision), (1, 5));
     drop(first);
     assert_eq!(second.answer().await, (200, None, "true".to_owned()));
-    assert_eq!(server.status().await.head.unwrap().revision, 1);
+    assert_eq!(server.status().await.head.unwrap().revision, 6);
 }
 
 #[tokio::test]
@@ -93,7 +100,7 @@ async fn a_grpc_connection_too_many_waits_for_its_turn_and_loses_nothing() {
     let change = vec![put("b", "x")];
     let second = commit(&server, v1::CommitHeader::default(), change);
     let mut second = std::pin::pin!(second);
-    let served = async {
+    let changes = async {
         for value in ["1", "2", "3", "4", "5"] {
             server.write("a", value).await;
             watch.until("a", Some(value)).await;
@@ -102,7 +109,7 @@ async fn a_grpc_connection_too_many_waits_for_its_turn_and_loses_nothing() {
     tokio::select! {
         biased;
         outcome = &mut second => panic!("served above the limit: {outcome:?}"),
-        () = served => {}
+        () = changes => {}
     }
     drop(watch);
     assert_eq!(stamp_of(&second.await.unwrap()).revision, 6);
