@@ -44,7 +44,8 @@ impl Default for Settings {
 pub struct Limits {
     /// Watches at a time over all faces, long polls included.
     pub watches: usize,
-    /// HTTP connections at a time; more wait to be accepted.
+    /// Connections at a time on each listener; more wait to be accepted. Should be more than the
+    /// watches, so that a client that comes too late for one is told so.
     pub connections: usize,
     /// The bytes of one transaction, as received.
     pub transaction_bytes: usize,
@@ -58,12 +59,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10,000 watches, 10,000 connections, 64 MiB and 20,000 operations a transaction, 256 MiB
+    /// 10,000 watches, 12,000 connections, 64 MiB and 20,000 operations a transaction, 256 MiB
     /// waiting, 5 s for the store.
     fn default() -> Self {
         Self {
             watches: 10_000,
-            connections: 10_000,
+            connections: 12_000,
             transaction_bytes: 64 * 1024 * 1024,
             transaction_operations: 20_000,
             queued_bytes: 256 * 1024 * 1024,
@@ -208,7 +209,7 @@ pub struct Options {
           env = "CHAMELEON_MAX_WATCHES", value_name = "COUNT")]
     pub max_watches: usize,
 
-    /// HTTP connections at a time
+    /// Connections at a time on each listener; more wait until others end
     #[arg(long, global = true, default_value_t = Limits::default().connections,
           env = "CHAMELEON_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: usize,

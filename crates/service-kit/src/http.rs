@@ -1,8 +1,6 @@
 //! Serving HTTP as part of a process.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -11,13 +9,13 @@ use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service, ServiceExt as _};
 
-use crate::{Backoff, Lifecycle};
+use crate::Lifecycle;
+use crate::accept::{Accepted, Acceptor, SILENCE};
 
 /// Bounds of one HTTP listener. Bodies and times of handlers are bounded by their routers.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +25,17 @@ pub struct HttpLimits {
     /// Time for a request's head to arrive whole, from the end of the answer before. An idle
     /// connection is closed after it.
     pub head_timeout: Duration,
+    /// Time for which the other end may take nothing of an answer.
+    pub silence: Duration,
 }
 
 impl Default for HttpLimits {
-    /// 10,000 connections, 60 s.
+    /// 10,000 connections, 60 s for a head, [`SILENCE`].
     fn default() -> Self {
         Self {
             connections: 10_000,
             head_timeout: Duration::from_mins(1),
+            silence: SILENCE,
         }
     }
 }
@@ -77,49 +78,25 @@ async fn run<S, B>(
     S::Future: Send,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let free = Arc::new(Semaphore::new(limits.connections));
+    let mut acceptor = Acceptor::new(name, listener, limits.connections, limits.silence);
     // Dropped with this future, so a hard stop ends the connections too.
     let mut connections = JoinSet::new();
-    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
-    loop {
+    while let Some(accepted) = soft.run_until_cancelled(acceptor.next()).await {
+        let head_timeout = limits.head_timeout;
+        connections.spawn(serve_connection(
+            accepted,
+            service.clone(),
+            head_timeout,
+            soft.clone(),
+        ));
         while connections.try_join_next().is_some() {}
-        let accepted = soft.run_until_cancelled(async {
-            let permit = Arc::clone(&free)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            (permit, listener.accept().await)
-        });
-        match accepted.await {
-            None => break,
-            Some((permit, Ok((stream, peer)))) => {
-                backoff.reset();
-                let connection = serve_connection(
-                    stream,
-                    peer,
-                    service.clone(),
-                    limits.head_timeout,
-                    soft.clone(),
-                );
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
-            }
-            Some((_permit, Err(error))) => {
-                // Mostly too many open files: others have to close some first.
-                tracing::warn!(listener = name, "failed to accept a connection: {error}");
-                soft.run_until_cancelled(backoff.wait()).await;
-            }
-        }
     }
-    drop(listener);
+    drop(acceptor);
     while connections.join_next().await.is_some() {}
 }
 
 async fn serve_connection<S, B>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    accepted: Accepted,
     service: S,
     head_timeout: Duration,
     soft: CancellationToken,
@@ -128,9 +105,11 @@ async fn serve_connection<S, B>(
     S::Future: Send,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, "failed to set TCP_NODELAY: {error}");
-    }
+    let Accepted {
+        stream,
+        peer,
+        place: _place,
+    } = accepted;
     let service = service.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request

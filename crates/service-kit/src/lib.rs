@@ -7,6 +7,7 @@
 //! Its `main.rs` does, in this order: read the settings, [`telemetry::init`],
 //! [`tls::install_provider`], [`net::listen`], run, [`main_exit`].
 
+pub mod accept;
 pub mod admin;
 pub mod backoff;
 mod exit;

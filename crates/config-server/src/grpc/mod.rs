@@ -1,6 +1,7 @@
 //! The gRPC face: `chameleon.v1`, with health and reflection.
 
 mod commit;
+mod connection;
 mod convert;
 mod error;
 mod service;
@@ -13,15 +14,16 @@ use anyhow::Context as _;
 use chameleon_proto::FILE_DESCRIPTOR_SET;
 use chameleon_proto::v1::config_server::ConfigServer;
 use service_kit::Lifecycle;
+use service_kit::accept::{Acceptor, SILENCE};
 use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
 use crate::app::App;
 use crate::app::access::bearer;
 use crate::settings::Limits;
+use connection::incoming;
 use service::Service;
 
 /// The largest single message that is taken: chunks have about 1 MiB, and one value 512 KiB.
@@ -63,9 +65,7 @@ pub(crate) fn serve(
         .add_service(health)
         .add_service(InterceptedService::new(reflection, admission(app)))
         .add_service(InterceptedService::new(config, admission(app)));
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE));
+    let incoming = incoming(Acceptor::new("grpc", listener, limits.connections, SILENCE));
     lifecycle.own("grpc", async move {
         health_reporter.set_serving::<ConfigServer<Service>>().await;
         let closing = async {

@@ -59,8 +59,21 @@ async fn http_calls_need_the_token_in_one_of_consuls_ways() {
             "{text}"
         );
     }
+    // One that is empty is none, wherever it stands: the others count.
     let by_query = format!("/v1/kv/?keys&token={TOKEN}");
-    assert_eq!(server.get(&by_query).await.status(), 200);
+    for (path, header, status) in [
+        (by_query.as_str(), None, 200),
+        (&by_query, Some(""), 200),
+        ("/v1/kv/?keys&token=", Some(TOKEN), 200),
+        ("/v1/kv/?keys&token=", Some(""), 403),
+    ] {
+        let mut request = server.request(Method::GET, path);
+        if let Some(header) = header {
+            request = request.header("x-consul-token", header);
+        }
+        let got = request.send().await.unwrap().status();
+        assert_eq!(got, status, "{path} {header:?}");
+    }
     for method in [Method::PUT, Method::DELETE] {
         let response = server.request(method, "/v1/kv/a").send().await.unwrap();
         assert_eq!(response.status(), 403);

@@ -36,7 +36,18 @@ async fn calls_of_the_consul_dialect() {
         ("PUT", "/v1/kv/k", &too_much, 413, "524289"),
         ("PUT", "/v1/kv/", "x", 400, "Missing key name"),
         ("PUT", "/v1/kv/a%2F..%2Fb", "x", 400, "`..` segment"),
-        ("PUT", "/v1/kv/a%0Ab", "x", 400, "control character"),
+        (
+            "PUT",
+            "/v1/kv/a%0Ab",
+            "x",
+            400,
+            "`a\\nb` has a control character",
+        ),
+        ("PUT", "/v1/kv/a%00b", "x", 400, "control character"),
+        ("PUT", "/v1/kv/a%7Fb", "x", 400, "control character"),
+        ("PUT", "/v1/kv/a%C2%85b", "x", 400, "control character"),
+        ("GET", "/v1/kv/a%1Bb", "", 400, "control character"),
+        ("DELETE", "/v1/kv/a%09b", "", 400, "control character"),
         ("PUT", "/v1/kv/%FF", "x", 400, "not UTF-8"),
         ("PUT", "/v1/kv/k?flags=-1", "x", 500, "parsing \"-1\""),
         ("PUT", "/v1/kv/k?cas=x", "x", 500, "parsing \"x\""),
@@ -75,6 +86,13 @@ async fn calls_of_the_consul_dialect() {
         ("DELETE", "/v1/kv/k?cas=", "", 500, "parsing \"\""),
         ("GET", "/v1/kv/", "", 400, "Missing key name"),
         ("GET", "/v1/kv/k?index=-1", "", 400, "Invalid index"),
+        (
+            "GET",
+            "/v1/kv/k?index=18446744073709551616",
+            "",
+            400,
+            "Invalid index",
+        ),
         (
             "GET",
             "/v1/kv/k?index=1&wait=5",
@@ -125,6 +143,13 @@ async fn calls_of_the_consul_dialect() {
             "`/v1/acl/tokens` is not served here",
         ),
         ("PUT", "/v1/txn", "{", 400, "Failed to parse body"),
+        (
+            "PUT",
+            "/v1/session/renew/4b9b4b3e-0c0e-4f0a-9d0f-1c2d3e4f5a6b",
+            "",
+            404,
+            "Session id '4b9b4b3e-0c0e-4f0a-9d0f-1c2d3e4f5a6b' not found",
+        ),
         ("GET", "/elsewhere", "", 404, "there is nothing here"),
     ];
     for (method, path, body, status, text) in cases {
@@ -158,6 +183,63 @@ async fn calls_of_the_consul_dialect() {
         .await
         .unwrap();
     assert_eq!(value, "aMapPercentage: 100\n");
+}
+
+#[tokio::test]
+async fn what_looks_bad_and_is_none_is_served() {
+    let server = Server::start().await;
+    let longest = format!("/v1/kv/{}", "k".repeat(512));
+    let value = "x".repeat(512 * 1024);
+    let many = |count: usize| {
+        let steps: Vec<_> = (0..count)
+            .map(|step| format!(r#"{{"KV": {{"Verb": "set", "Key": "many/{count}/{step}"}}}}"#))
+            .collect();
+        format!("[{}]", steps.join(","))
+    };
+    for (method, path, body, status) in [
+        (Method::PUT, longest.as_str(), value, 200),
+        (Method::PUT, "/v1/txn", many(65), 200),
+        (Method::PUT, "/v1/txn", many(128), 200),
+        // Consul's largest index is waited for, in vain; a wait without an index is none.
+        (
+            Method::GET,
+            "/v1/kv/none?index=18446744073709551615&wait=1ms",
+            String::new(),
+            404,
+        ),
+        (Method::GET, "/v1/kv/none?wait=99h", String::new(), 404),
+        (
+            Method::GET,
+            "/v1/kv/many/65?recurse=false",
+            String::new(),
+            200,
+        ),
+    ] {
+        let response = server.request(method, path).body(body).send().await;
+        let response = response.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+    }
+    // `recurse` counts whatever its value: here it deletes.
+    let deleted = server.delete("/v1/kv/many/65?recurse=false").await;
+    assert_eq!(deleted.text().await.unwrap(), "true");
+    let left = server.get("/v1/kv/many/?keys").await.text().await.unwrap();
+    assert_eq!(left.matches("many/128/").count(), 128);
+    assert!(!left.contains("many/65/"), "{left}");
+}
+
+#[tokio::test]
+async fn a_wait_of_days_ends_with_the_change() {
+    let server = Server::start().await;
+    let waiting = server.get("/v1/kv/a?index=1&wait=99h");
+    let change = async {
+        test_kit::eventually("the poll waits", async || {
+            (server.status().await.watches == 1).then_some(())
+        })
+        .await;
+        server.write("a", "x").await;
+    };
+    let (response, ()) = tokio::join!(waiting, change);
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod binary;
+mod bounds;
 mod consul;
 mod consul_pages;
 mod consul_sessions;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use axum::response::Redirect;
 use axum::routing::get;
@@ -13,7 +14,7 @@ use service_kit::http_client::{self, HttpClientSettings};
 use service_kit::metrics::Registry;
 use service_kit::{Health, Lifecycle, admin, healthcheck, listen};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 fn start(router: Router, limits: HttpLimits, lifecycle: &Lifecycle) -> SocketAddr {
     let listener = listen("127.0.0.1:0".parse().unwrap(), "HTTP", "--listen").unwrap();
@@ -185,5 +186,43 @@ async fn connections_above_the_limit_wait_for_their_turn() {
     drop(first);
     second.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
+    ended(&lifecycle).await;
+}
+
+/// Elsewhere the system gives up by itself, and later.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_never_reads_loses_its_place() {
+    let lifecycle = Lifecycle::default();
+    let limits = HttpLimits {
+        connections: 1,
+        silence: Duration::from_millis(300),
+        ..HttpLimits::default()
+    };
+    // More than the system takes for a client that reads nothing.
+    let large = Bytes::from(vec![b'x'; 32 * 1024 * 1024]);
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/large", get(|| async { large }));
+    let addr = start(router, limits, &lifecycle);
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut deaf = socket.connect(addr).await.unwrap();
+    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut other = TcpStream::connect(addr).await.unwrap();
+    other
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+    // What the system had taken may still be there to read, but it ends before the answer does.
+    let mut taken = Vec::new();
+    let end = deaf.read_to_end(&mut taken).await;
+    assert!(end.is_err() && taken.len() < 32 * 1024 * 1024, "{end:?}");
     ended(&lifecycle).await;
 }

@@ -18,6 +18,8 @@ pub(super) enum Act {
     PushTo(&'static str),
     /// A request to the Consul dialect: method, path and body.
     Consul(Method, &'static str, &'static str),
+    /// The same with a path and a body that are too long to be written down.
+    LongConsul(Method, fn() -> String, fn() -> String),
     /// `chameleon put` with a key and a value.
     Put(&'static str, &'static str),
     /// A webhook that is signed with another secret, or not at all.
@@ -51,10 +53,8 @@ pub(super) async fn perform(rig: &Rig, act: &Act) -> Told {
     let (status, text) = match act {
         Act::Push(edits) => push(rig, edits).await,
         Act::PushTo(branch) => push_to(rig, branch).await,
-        Act::Consul(method, path, body) => {
-            let url = format!("http://{}{path}", rig.stack.addresses().http);
-            answer(rig.http.request(method.clone(), url).body(*body)).await
-        }
+        Act::Consul(method, path, body) => consul(rig, method, path, (*body).to_owned()).await,
+        Act::LongConsul(method, path, body) => consul(rig, method, &path(), body()).await,
         Act::Put(key, value) => {
             let server = rig.stack.addresses().grpc_url();
             let output = run(chameleon(&["put", key, value, "--server", &server])).await;
@@ -180,6 +180,11 @@ fn free_offset() -> u16 {
     let mut offsets = (22_000..24_000).step_by(50);
     let free = offsets.find(|offset| PORTS.into_iter().all(|port| is_free(port + offset)));
     free.expect("some ports are free")
+}
+
+async fn consul(rig: &Rig, method: &Method, path: &str, body: String) -> (String, String) {
+    let url = format!("http://{}{path}", rig.stack.addresses().http);
+    answer(rig.http.request(method.clone(), url).body(body)).await
 }
 
 async fn answer(request: RequestBuilder) -> (String, String) {

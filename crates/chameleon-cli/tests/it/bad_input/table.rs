@@ -217,8 +217,87 @@ pub(super) const REQUESTS: &[Case] = &[
         after: After::Rejecting(SUM),
     },
     Case {
+        name: "A key of 600 bytes",
+        act: Act::LongConsul(
+            Method::PUT,
+            || format!("/v1/kv/{}", "k".repeat(600)),
+            || "x".to_owned(),
+        ),
+        status: "HTTP 400",
+        lines: &["the key has 600 bytes, 512 are allowed; shorten it"],
+        after: After::Current,
+    },
+    Case {
+        name: "A key with a control character",
+        act: Act::Consul(Method::PUT, "/v1/kv/a%0Ab", "x"),
+        status: "HTTP 400",
+        lines: &[r"key `a\nb` has a control character; remove it"],
+        after: After::Current,
+    },
+    Case {
+        name: "A value that is too large",
+        act: Act::LongConsul(
+            Method::PUT,
+            || "/v1/kv/a".to_owned(),
+            || "x".repeat(512 * 1024 + 1),
+        ),
+        status: "HTTP 413",
+        lines: &["Request body(524289 bytes) too large, max size: 524288 bytes."],
+        after: After::Current,
+    },
+    Case {
+        name: "Broken JSON in a transaction",
+        act: Act::Consul(Method::PUT, "/v1/txn", "[{"),
+        status: "HTTP 400",
+        lines: &["Failed to parse body: EOF while parsing an object at line 1 column 2"],
+        after: After::Current,
+    },
+    Case {
+        name: "An operation too many in a transaction",
+        act: Act::LongConsul(
+            Method::PUT,
+            || "/v1/txn".to_owned(),
+            || {
+                let operation = r#"{"KV": {"Verb": "set", "Key": "a"}}"#;
+                format!("[{}]", [operation; 129].join(","))
+            },
+        ),
+        status: "HTTP 413",
+        lines: &["Transaction contains too many operations (129 > 128)"],
+        after: After::Current,
+    },
+    Case {
+        name: "An unknown session",
+        act: Act::Consul(
+            Method::PUT,
+            "/v1/kv/a?acquire=4b9b4b3e-0c0e-4f0a-9d0f-1c2d3e4f5a6b",
+            "x",
+        ),
+        status: "HTTP 500",
+        lines: &[r#"invalid session "4b9b4b3e-0c0e-4f0a-9d0f-1c2d3e4f5a6b""#],
+        after: After::Current,
+    },
+    Case {
+        name: "The largest index",
+        act: Act::Consul(
+            Method::GET,
+            "/v1/kv/a?index=18446744073709551615&wait=20ms",
+            "",
+        ),
+        status: "HTTP 404",
+        lines: &[],
+        after: After::Current,
+    },
+    Case {
         name: "All keys deleted by Consul's API",
         act: Act::Consul(Method::DELETE, "/v1/kv/config/?recurse", ""),
+        status: "HTTP 200",
+        lines: &["true"],
+        after: After::Rejecting(VANISHED),
+    },
+    Case {
+        name: "A deletion with `recurse=false`",
+        act: Act::Consul(Method::DELETE, "/v1/kv/config/?recurse=false", ""),
         status: "HTTP 200",
         lines: &["true"],
         after: After::Rejecting(VANISHED),

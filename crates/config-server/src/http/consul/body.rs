@@ -45,3 +45,22 @@ fn too_large(found: &str, limit: usize) -> Refused {
     let text = format!("Request body({found}) too large, max size: {limit} bytes.");
     Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures::stream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let started = Instant::now();
+        let body = Body::from_stream(stream::pending::<io::Result<Bytes>>());
+        let refused = received(body, 10).await.unwrap_err();
+        assert_eq!(refused.text(), "the request's body did not come");
+        assert_eq!(started.elapsed(), BODY_LIMIT);
+    }
+}

@@ -208,8 +208,10 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!((wait.index, wait.limit), (u64::MAX, Duration::from_secs(5)));
-        let wait = query("index=7").wait().unwrap().unwrap();
-        assert_eq!(wait.limit, Duration::from_mins(5));
+        for (wait, minutes) in [("index=7", 5), ("index=7&wait=99h", 10)] {
+            let wait = query(wait).wait().unwrap().unwrap();
+            assert_eq!(wait.limit, Duration::from_mins(minutes));
+        }
         for bad in [
             "index=-1",
             "index=x",
