@@ -117,8 +117,11 @@ impl Judge {
         }
     }
 
-    /// Goes back to the state that a promoted copy was taken at.
+    /// Goes back to the state that a promoted copy was taken at, if it is not yet to come.
     async fn rewind(&mut self, copied: Stamp) {
+        if copied.revision >= self.head.revision {
+            return;
+        }
         self.commits.split_off(&(copied.revision.0 + 1));
         self.revisions
             .retain(|_, revision| *revision <= copied.revision.0);

@@ -128,7 +128,7 @@ pub(crate) fn draw(seed: u64, faults: usize) -> Vec<Round> {
             Step {
                 fault,
                 lasts: random.random_range(1..=4),
-                tries: random.random_range(3..=15),
+                tries: random.random_range(5..=40),
             }
         });
         rounds.push(Round {
