@@ -94,27 +94,27 @@ impl Judge {
     }
 
     /// Waits until `reader` holds what the database does.
-    async fn agree(&self, reader: &Reader, held: &Mirror, head: Stamp) {
+    async fn agree(&self, reader: &Reader, database: &Mirror, head: Stamp) {
         let mut view = reader.view();
-        let agrees = |view: &View| {
+        let is_final = |view: &View| {
             let named = match view.at {
                 Some(At::Stamp(stamp)) => stamp == head,
                 Some(At::Revision(revision)) => revision == head.revision.0,
                 None => false,
             };
-            named && view.mirror.digest(reader.scope) == held.digest(reader.scope)
+            named && view.mirror.digest(reader.scope) == database.digest(reader.scope)
         };
-        let agreed = timeout(LIMIT / 2, view.wait_for(agrees)).await.is_ok();
-        if !agreed {
-            let view = reader.view().borrow().clone();
-            let difference = view.mirror.difference(held, reader.scope);
-            self.complain(format!(
-                "{} has missed the final state {head}: it holds {:?}, where {}",
-                reader.name,
-                view.at,
-                difference.unwrap_or_else(|| "all is as in the database".to_owned())
-            ));
+        if timeout(LIMIT / 2, view.wait_for(is_final)).await.is_ok() {
+            return;
         }
+        let view = reader.view().borrow().clone();
+        let difference = view.mirror.difference(database, reader.scope);
+        self.complain(format!(
+            "{} has missed the final state {head}: it holds {:?}, where {}",
+            reader.name,
+            view.at,
+            difference.unwrap_or_else(|| "all is as in the database".to_owned())
+        ));
     }
 
     /// Goes back to the state that a promoted copy was taken at, if it is not yet to come.

@@ -1,6 +1,7 @@
 //! What writers were promised, and what is found wrong.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chameleon_model::{RequestId, Stamp};
@@ -82,7 +83,7 @@ impl Complaints {
         }
         let mut shown = complaints[..complaints.len().min(SHOWN)].join("\n  ");
         if complaints.len() > SHOWN {
-            shown += &format!("\n  and {} more", complaints.len() - SHOWN);
+            let _ = write!(shown, "\n  and {} more", complaints.len() - SHOWN);
         }
         Some(shown)
     }

@@ -43,12 +43,24 @@ const FAULTS: &str = "CHAMELEON_FAULTS";
 async fn nothing_is_lost() {
     let seed = variable(SEED).unwrap_or_else(|| rand::random_range(0..1_000_000));
     let faults = variable(FAULTS).unwrap_or(300);
-    eprintln!("{SEED}={seed} {FAULTS}={faults}");
+    let named = Named(format!("{SEED}={seed} {FAULTS}={faults}"));
+    eprintln!("{}", named.0);
     let mut run = Run::start(seed).await;
-    if let Err(wrong) = run.play(&run::plan(seed, faults)).await {
-        panic!("{SEED}={seed} {FAULTS}={faults} fails {wrong}");
+    if let Err(wrong) = run.play(&plan::draw(seed, faults)).await {
+        panic!("{wrong}");
     }
-    eprintln!("{SEED}={seed} {FAULTS}={faults} passes:\n{}", run.summary());
+    eprintln!("{} passes:\n{}", named.0, run.summary());
+}
+
+/// How to do the same again; said with every failure.
+struct Named(String);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} fails", self.0);
+        }
+    }
 }
 
 fn variable<T: FromStr>(name: &str) -> Option<T> {

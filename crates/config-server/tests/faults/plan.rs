@@ -128,7 +128,7 @@ pub(crate) fn draw(seed: u64, faults: usize) -> Vec<Round> {
             Step {
                 fault,
                 lasts: random.random_range(1..=4),
-                tries: random.random_range(5..=40),
+                tries: random.random_range(4..=25),
             }
         });
         rounds.push(Round {
@@ -156,8 +156,8 @@ fn fault(random: &mut StdRng, copied: bool, promoted: bool) -> Fault {
             78..83 => Fault::KillPostgres,
             83..87 => Fault::KillBackend,
             87..92 if !copied => Fault::Copy,
-            92..96 if copied && !promoted => Fault::Promote,
-            96..100 if copied && !promoted => Fault::PromoteUnseen(which),
+            92..95 if copied && !promoted => Fault::Promote,
+            95..100 if copied && !promoted => Fault::PromoteUnseen(which),
             _ => continue,
         };
     }

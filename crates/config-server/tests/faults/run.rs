@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use crate::content::Scope;
 use crate::judge::{Judge, is_beyond};
-use crate::plan::{self, Fault, REPLICAS, Round, Step, Which};
+use crate::plan::{Fault, REPLICAS, Round, Step, Which};
 use crate::postgres::Postgres;
 use crate::proxy::Proxy;
-use crate::readers::{Reader, polls, roamers, watches};
+use crate::readers::{At, Reader, polls, roamers, watches};
 use crate::server::Server;
 use crate::shared::{LIMIT, Shared};
 use crate::writers::Writer;
@@ -30,7 +30,7 @@ const WRITERS: u64 = 4;
 const ROAMERS: usize = 2;
 
 /// A copy that lags further is taken anew before it is promoted unseen, because writers have to go
-/// all the way again.
+/// all the way again; and so is one of another epoch, because there the tag alone tells.
 const UNSEEN_LAG: u64 = 150;
 
 pub(crate) struct Run {
@@ -269,8 +269,9 @@ impl Run {
     async fn promote_unseen(&mut self, witness: Which) {
         self.end_faults(|_, _| true).await;
         let copied = self.everybody_beyond_copy().await;
-        let lag = self.judge.load().await.stamp().revision.0 - copied.revision.0;
-        let copied = if lag > UNSEEN_LAG {
+        let head = self.judge.load().await.stamp();
+        let close = copied.revision.0 + UNSEEN_LAG > head.revision.0;
+        let copied = if head.epoch != copied.epoch || !close {
             self.copy().await;
             self.shared.tries(UNSEEN_LAG / 5).await;
             self.everybody_beyond_copy().await
@@ -317,15 +318,12 @@ impl Run {
 
     /// Waits until somebody who knew better has said so.
     async fn epoch_after(&self, before: Stamp) {
-        let later = async {
-            while self.judge.load().await.stamp().epoch <= before.epoch {
-                tokio::task::yield_now().await;
-            }
-        };
-        if timeout(LIMIT, later).await.is_err() {
-            let complaint = format!("nobody notices that {before} is another history");
-            self.shared.complaints.add(complaint);
-        }
+        let what = format!("somebody notices that {before} is of another history");
+        eventually(&what, async || {
+            let head = self.judge.load().await.stamp();
+            (head.epoch > before.epoch).then_some(())
+        })
+        .await;
     }
 
     /// Heals everything, has one last write, and everybody compared with the database. The replica
@@ -354,7 +352,7 @@ impl Run {
             && let Some(misses) = misses
         {
             let mut other = self.readers[through].view();
-            let seen = other.wait_for(|view| view.at == Some(crate::readers::At::Stamp(last)));
+            let seen = other.wait_for(|view| view.at == Some(At::Stamp(last)));
             // That it is seen is judged below.
             let _ = timeout(LIMIT, seen).await;
             self.proxies[misses].heal();
@@ -378,7 +376,7 @@ impl Run {
         let Some(complaints) = self.shared.complaints.first() else {
             return Ok(());
         };
-        let mut text = format!("{when}:\n  {complaints}\n");
+        let mut text = format!("something is wrong {when}:\n  {complaints}\n");
         for (which, server) in self.servers.iter().enumerate() {
             let _ = write!(
                 text,
@@ -389,9 +387,4 @@ impl Run {
         let _ = write!(text, "Postgres said last:\n{}", self.postgres.last_words());
         Err(text)
     }
-}
-
-/// The plan that `seed` stands for.
-pub(crate) fn plan(seed: u64, faults: usize) -> Vec<Round> {
-    plan::draw(seed, faults)
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::ledger::{Complaints, Ledger};
 
 /// Generous: nothing that works comes near it.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// Readers, writers, and whoever breaks things all hold one of these.
 #[derive(Default)]
