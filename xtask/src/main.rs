@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod compare;
 mod e2e;
+mod faults;
 mod images;
 mod lint;
 mod peers;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::Args),
     /// Ask a real Consul and ours the same, and hold the differences against the documented ones
     Compare(compare::Args),
+    /// Break a Postgres and three servers on it in all ways, and see that nothing is lost
+    Faults(faults::Args),
     /// Bring a Postgres for tests run by hand, until Ctrl-C
     Postgres(postgres::Args),
     /// Build the Docker images of the platform, and provide the public ones that it needs
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Test(args) => test::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::Compare(args) => compare::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Postgres(args) => postgres::run(&args).await,
         Command::Images(args) => images::run(&args),
         Command::E2e(args) => e2e::run(&args),

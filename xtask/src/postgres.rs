@@ -6,6 +6,7 @@ mod local;
 mod run_with;
 
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
@@ -131,6 +132,17 @@ pub(crate) async fn bring(source: Source, durability: Durability) -> anyhow::Res
         "no Postgres: install the PostgreSQL server programs or Docker, or set {VARIABLE}\n  {}",
         refusals.join("\n  ")
     )
+}
+
+/// The folder of the programs of an installed Postgres, for who starts and kills it by themselves.
+///
+/// # Errors
+/// If there is none, and it cannot be installed.
+pub(crate) fn programs() -> anyhow::Result<PathBuf> {
+    local::programs().or_else(|_| {
+        apt::install("postgresql", "postgres: its programs are needed")?;
+        local::programs()
+    })
 }
 
 fn from_local(server: LocalServer) -> Server {

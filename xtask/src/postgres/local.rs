@@ -50,6 +50,12 @@ enum User {
     Other { name: String, uid: u32, gid: u32 },
 }
 
+/// The folder of programs that work.
+pub(super) fn programs() -> anyhow::Result<PathBuf> {
+    let folder = TempDir::new().context("make a folder")?;
+    Ok(Programs::find(&User::of_owner(folder.path())?)?.folder)
+}
+
 impl LocalServer {
     /// Makes a database folder and starts a server on it.
     ///
