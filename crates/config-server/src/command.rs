@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use chameleon_store::Store;
 use service_kit::{Lifecycle, listen, telemetry, tls};
 
 use crate::app::access::Access;
+use crate::late_store::LateStore;
 use crate::settings::{Cli, Command, Options};
 use crate::{Listeners, start};
 
@@ -37,12 +39,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     let lifecycle = Lifecycle::default();
     lifecycle.signals()?;
-    let opening = chameleon_store::open(options.store.expose());
-    let Some(store) = lifecycle.soft().run_until_cancelled(opening).await else {
+    let soft = lifecycle.soft();
+    let Some(store) = soft.run_until_cancelled(open(options, &lifecycle)).await else {
         return Ok(());
     };
-    let store = store.with_context(|| opened(options))?;
-    let started = start(settings, Arc::clone(&store), listeners, &lifecycle).await;
+    let started = start(settings, store?, listeners, &lifecycle).await;
     if started.is_ok() {
         tracing::info!(
             "serving HTTP on http://{} and gRPC on http://{}",
@@ -57,10 +58,20 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     Ok(finished?)
 }
 
+/// Opens the store; where a snapshot is kept on disk, its database may still be away.
+async fn open(options: &Options, lifecycle: &Lifecycle) -> anyhow::Result<Arc<dyn Store>> {
+    let address = options.store.expose();
+    if options.snapshot.is_none() {
+        let opened = chameleon_store::open(address).await;
+        return opened.with_context(|| opening(options));
+    }
+    Ok(Arc::new(LateStore::start(address, lifecycle)))
+}
+
 async fn migrate(options: &Options) -> anyhow::Result<()> {
     chameleon_store::migrate(options.store.expose())
         .await
-        .with_context(|| opened(options))?;
+        .with_context(|| opening(options))?;
     println!("the store is up to date");
     Ok(())
 }
@@ -74,6 +85,9 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
         println!("admin   {admin}");
     }
     println!("store   {}", options.store);
+    if let Some(snapshot) = &options.snapshot {
+        println!("disk    {}", snapshot.display());
+    }
     println!(
         "token   {}",
         if settings.token.is_some() {
@@ -86,7 +100,7 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn opened(options: &Options) -> String {
+fn opening(options: &Options) -> String {
     format!("open the store `{}` (`--store`)", options.store)
 }
 

@@ -11,6 +11,7 @@ mod app;
 mod command;
 mod grpc;
 mod http;
+mod late_store;
 mod metrics;
 mod settings;
 
@@ -45,7 +46,7 @@ pub struct Listeners {
 ///
 /// # Errors
 /// A listener can be reached from outside without a token, the token is too short, or the store
-/// can't be read. Tasks that were started by then end with the lifecycle.
+/// can't be read and there is no snapshot on disk. Tasks that were started by then end with the lifecycle.
 pub async fn start(
     settings: Settings,
     store: Arc<dyn Store>,

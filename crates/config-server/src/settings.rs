@@ -23,17 +23,20 @@ pub struct Settings {
     pub profiles: Vec<Profile>,
     /// What the store is, for people to read: `postgres` or `sqlite`.
     pub store_kind: &'static str,
+    /// The file in which the newest state is kept, to start with while the store is away.
+    pub snapshot: Option<PathBuf>,
     /// The server's bounds.
     pub limits: Limits,
 }
 
 impl Default for Settings {
-    /// No token, no profiles, SQLite, and the default [`Limits`].
+    /// No token, no profiles, SQLite, no snapshot on disk, and the default [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
             profiles: Vec::new(),
             store_kind: "sqlite",
+            snapshot: None,
             limits: Limits::default(),
         }
     }
@@ -183,6 +186,10 @@ pub struct Options {
     )]
     pub store: StoreAddress,
 
+    /// A file for the newest state, served read-only when started while the store is away
+    #[arg(long, global = true, env = "CHAMELEON_SNAPSHOT", value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+
     /// A file with the token that every call has to show
     #[arg(
         long,
@@ -256,6 +263,7 @@ impl Options {
             token,
             profiles: self.profiles.clone(),
             store_kind,
+            snapshot: self.snapshot.clone(),
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,

@@ -10,6 +10,7 @@ mod consul_txn;
 mod fleet;
 mod pages;
 mod replicas;
+mod restart;
 mod store_faults;
 mod support;
 mod transactions;
