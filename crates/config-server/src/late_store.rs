@@ -117,6 +117,10 @@ impl Store for LateStore {
         self.opened().await?.sources().await
     }
 
+    async fn newest_older_than(&self, age: Duration) -> Result<Revision, StoreError> {
+        self.opened().await?.newest_older_than(age).await
+    }
+
     async fn compact(&self, floor: Revision) -> Result<(), StoreError> {
         self.opened().await?.compact(floor).await
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,19 +26,52 @@ pub struct Settings {
     pub store_kind: &'static str,
     /// The file in which the newest state is kept, to start with while the store is away.
     pub snapshot: Option<PathBuf>,
+    /// Which past commits are kept.
+    pub keep: Keep,
     /// The server's bounds.
     pub limits: Limits,
 }
 
 impl Default for Settings {
-    /// No token, no profiles, SQLite, no snapshot on disk, and the default [`Limits`].
+    /// No token, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
             profiles: Vec::new(),
             store_kind: "sqlite",
             snapshot: None,
+            keep: Keep::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+/// Which past commits are kept: each that one of the fields asks for. Values that are live are kept
+/// in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Those that are not older than this.
+    pub history: Option<Duration>,
+    /// So many of the newest.
+    pub revisions: Option<NonZeroU64>,
+    /// How long at most between two looks at what can be forgotten.
+    pub every: Duration,
+}
+
+impl Keep {
+    /// Says whether anything is ever forgotten.
+    pub fn forgets(&self) -> bool {
+        self.history.is_some() || self.revisions.is_some()
+    }
+}
+
+impl Default for Keep {
+    /// All of them; where that is changed, a look every 10 minutes.
+    fn default() -> Self {
+        Self {
+            history: None,
+            revisions: None,
+            every: Duration::from_mins(10),
         }
     }
 }
@@ -210,6 +244,20 @@ pub struct Options {
     )]
     pub profiles: Vec<Profile>,
 
+    /// Keeps commits for so long, such as `30d`; for ever without this and `--keep-revisions`
+    #[arg(long, global = true, value_parser = humantime::parse_duration,
+          env = "CHAMELEON_KEEP_HISTORY", value_name = "DURATION")]
+    pub keep_history: Option<Duration>,
+
+    /// Keeps so many of the newest commits, however old they are
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_KEEP_REVISIONS",
+        value_name = "COUNT"
+    )]
+    pub keep_revisions: Option<NonZeroU64>,
+
     /// Watches at a time, long polls included
     #[arg(long, global = true, default_value_t = Limits::default().watches,
           env = "CHAMELEON_MAX_WATCHES", value_name = "COUNT")]
@@ -264,6 +312,11 @@ impl Options {
             profiles: self.profiles.clone(),
             store_kind,
             snapshot: self.snapshot.clone(),
+            keep: Keep {
+                history: self.keep_history,
+                revisions: self.keep_revisions,
+                ..Keep::default()
+            },
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,
@@ -315,6 +368,19 @@ mod tests {
         assert_eq!(settings.limits, Limits::default());
         assert_eq!(settings.store_kind, "sqlite");
         assert!(settings.token.is_none());
+    }
+
+    #[test]
+    fn history_is_kept_by_age_and_by_count() {
+        let settings = |flags: &[&str]| {
+            let cli = Cli::parse_from([&["x"], flags].concat());
+            cli.options.settings().unwrap()
+        };
+        assert!(!settings(&[]).keep.forgets());
+        let keep = settings(&["--keep-history", "30d", "--keep-revisions", "1000"]).keep;
+        assert_eq!(keep.history, Some(Duration::from_hours(30 * 24)));
+        assert_eq!(keep.revisions, NonZeroU64::new(1000));
+        assert!(Cli::try_parse_from(["x", "--keep-revisions", "0"]).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod check;
+mod compactor;
 pub(crate) mod error;
 pub(crate) mod fleet;
 pub(crate) mod replica;
@@ -24,6 +25,7 @@ use crate::metrics::{CommitResult, Face, Metrics};
 use crate::settings::Settings;
 use access::Access;
 use check::Checker;
+use compactor::Compactor;
 use error::Error;
 use fleet::{Fleet, Journey};
 use replica::{Follower, Keeper, Replica, ReplicaLimits, Reservation};
@@ -101,6 +103,14 @@ impl App {
         if let Some(path) = &settings.snapshot {
             let keeper = Keeper::new(Arc::clone(&replica), path, saved);
             lifecycle.own("snapshot", keeper.run(settled));
+        }
+        if settings.keep.forgets() {
+            let compactor = Compactor {
+                replica: Arc::clone(&replica),
+                store: Arc::clone(&store),
+                keep: settings.keep,
+            };
+            lifecycle.own("compactor", compactor.run(lifecycle.soft()));
         }
         let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
         lifecycle.own("watches", async move {

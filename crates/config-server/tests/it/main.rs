@@ -8,6 +8,7 @@ mod consul_pages;
 mod consul_sessions;
 mod consul_txn;
 mod fleet;
+mod keeping;
 mod pages;
 mod replicas;
 mod restart;

@@ -118,6 +118,10 @@ impl Store for Gate {
         self.reached()?.sources().await
     }
 
+    async fn newest_older_than(&self, age: Duration) -> Result<Revision, StoreError> {
+        self.reached()?.newest_older_than(age).await
+    }
+
     async fn compact(&self, floor: Revision) -> Result<(), StoreError> {
         self.reached()?.compact(floor).await
     }

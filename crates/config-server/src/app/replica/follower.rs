@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::{Change, Commit, NotContiguous, Outcome, Snapshot, Stamp, Transaction};
+use chameleon_model::{
+    Change, Commit, NotContiguous, Outcome, Revision, Snapshot, Stamp, Transaction,
+};
 use chameleon_store::{Changes, Committed, Store, StoreError};
 use futures::StreamExt as _;
 use service_kit::Backoff;
@@ -92,6 +94,7 @@ impl Follower {
     /// Runs until `soft` is cancelled; then stores what waits, and takes no more.
     pub(crate) async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
         let mut notifications = self.store.notifications();
+        let mut floors = self.replica.floor.subscribe();
         let mut expiry = tokio::time::interval(EXPIRY);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -104,6 +107,7 @@ impl Follower {
                     // Without them, what other servers store would never be seen here.
                     None => anyhow::bail!("follow the store: its notices have ended"),
                 },
+                Ok(()) = floors.changed() => self.forget(*floors.borrow_and_update()),
                 _ = expiry.tick(), if !away => self.end_overdue_sessions().await,
                 () = self.backoff.wait(), if away => self.follow().await,
             }
@@ -285,6 +289,12 @@ impl Follower {
         if commits.iter().any(|commit| !commit.sessions.is_empty()) {
             self.replica.hub.wake_sessions();
         }
+    }
+
+    /// Wakes nobody: the state is the same.
+    fn forget(&self, floor: Revision) {
+        let next = self.replica.snapshot().forget(floor);
+        self.replica.current.store(Arc::new(next));
     }
 
     fn replace(&self, contents: Contents) {

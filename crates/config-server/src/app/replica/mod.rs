@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chameleon_model::{Commit, Outcome, Snapshot, SourceMarker, SourceName, Stamp, Transaction};
-use tokio::sync::mpsc;
+use chameleon_model::{
+    Commit, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+};
+use tokio::sync::{mpsc, watch};
 
 use super::error::Error;
 use super::watch::Hub;
@@ -56,6 +58,8 @@ pub(crate) struct Replica {
     link: Link,
     hub: Arc<Hub>,
     queue: mpsc::Sender<Pending>,
+    /// Below which revision history is forgotten, as far as this server has had a part in it.
+    floor: watch::Sender<Revision>,
     budget: Budget,
     limits: ReplicaLimits,
 }
@@ -75,6 +79,7 @@ impl Replica {
             link,
             hub: Arc::new(Hub::new(limits.watches)),
             queue,
+            floor: watch::Sender::default(),
             budget: Budget::new(limits.queued_bytes),
             limits,
         };
@@ -99,6 +104,12 @@ impl Replica {
     /// How the store is reached.
     pub(crate) fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// Has this server forget the deletions up to `floor`: who holds an older state than that gets
+    /// a complete one from then on.
+    pub(crate) fn forget(&self, floor: Revision) {
+        self.floor.send_replace(floor);
     }
 
     /// The open watches.
