@@ -1,8 +1,10 @@
 //! The binary's sub-commands.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use chameleon_model::Epoch;
 use chameleon_store::Store;
 use service_kit::{Lifecycle, listen, telemetry, tls};
 
@@ -22,6 +24,7 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(options).await,
         Command::Migrate => migrate(options).await,
+        Command::NewEpoch => new_epoch(options).await,
         Command::CheckConfig => check_config(options),
         Command::Healthcheck => service_kit::healthcheck(&readiness_url(options)).await,
     }
@@ -73,6 +76,24 @@ async fn migrate(options: &Options) -> anyhow::Result<()> {
         .await
         .with_context(|| opening(options))?;
     println!("the store is up to date");
+    Ok(())
+}
+
+/// For a database that was restored while no server remembered a newer state: servers that do begin
+/// an epoch by themselves. Those that run follow.
+async fn new_epoch(options: &Options) -> anyhow::Result<()> {
+    let store =
+        (chameleon_store::open(options.store.expose()).await).with_context(|| opening(options))?;
+    let head = store.load().await.context("load the state")?.stamp();
+    // The time, and not the next number: others may have begun since the backup was made, as when the
+    // same one is restored twice.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let began = store.begin_epoch(head, Epoch(now)).await;
+    let began = began.context("begin an epoch; if others write at the same time, try again")?;
+    println!(
+        "epoch {} begins at revision {}",
+        began.epoch, began.revision
+    );
     Ok(())
 }
 

@@ -131,6 +131,8 @@ pub enum Command {
     Serve,
     /// Bring the store's tables up to this version and end
     Migrate,
+    /// Start a new epoch in the store and end: after a restore, so that clients take an older state
+    NewEpoch,
     /// Check flags, variables and files, and end
     CheckConfig,
     /// Succeed if a server with the same flags is ready

@@ -58,7 +58,20 @@ async fn what_keeps_it_from_starting_is_one_line() {
     );
     let nothing_to_serve =
         format!("load the state: the database is unavailable: `postgres://ada:***@{free}/x`: ");
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &[
+                "--http-listen",
+                "127.0.0.1:0",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--store",
+                "sqlite://blocked/chameleon.db",
+                "--snapshot",
+                "state.snapshot",
+            ],
+            "load the state: cannot write to `blocked/chameleon.db`: ",
+        ),
         (
             &[
                 "--http-listen",
@@ -138,6 +151,22 @@ async fn check_config_tells_what_would_be_served() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("postgres://ada:***@db/x") && text.contains("the configuration is good"));
+}
+
+#[tokio::test]
+async fn an_epoch_by_hand_lies_above_all_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let epoch = || {
+        let output = run(folder.path(), &["new-epoch", "--store", "sqlite://kept.db"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let number = (text.strip_prefix("epoch "))
+            .and_then(|rest| rest.strip_suffix(" begins at revision 0\n"))
+            .unwrap_or_else(|| panic!("{text}"));
+        number.parse::<u64>().unwrap()
+    };
+    let first = epoch();
+    assert!(first > 1_700_000_000, "{first}");
+    assert!(epoch() > first);
 }
 
 #[cfg(unix)]
