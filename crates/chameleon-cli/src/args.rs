@@ -119,6 +119,10 @@ pub(crate) enum Command {
     },
     /// Tell how the server, the sources and the fleet are.
     Status,
+    /// Write keys with their values as text, all as they were at one revision.
+    Export(ExportArgs),
+    /// Bring keys to what an export says.
+    Import(ImportArgs),
     /// Search for an address, and tell which vendor served it.
     Search {
         /// A place or an address.
@@ -209,6 +213,35 @@ pub(crate) struct HistoryArgs {
     /// Draw how long each stage took on each instance.
     #[arg(long)]
     pub(crate) waterfall: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Only keys that begin so.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// The file to write, readable by its owner only; standard output if left out.
+    #[arg(long, short)]
+    pub(crate) file: Option<PathBuf>,
+    /// The state as it was at this revision.
+    #[arg(long)]
+    pub(crate) revision: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file to read; standard input if left out.
+    #[arg(long, short)]
+    pub(crate) file: Option<PathBuf>,
+    /// Only tell what would change.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also delete the keys under the file's prefix that it does not have.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Args)]

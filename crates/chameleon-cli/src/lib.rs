@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod demo;
 mod dev;
+mod dump;
 mod hook;
 mod screen;
 mod shell;
@@ -13,6 +14,7 @@ pub mod stack;
 mod waterfall;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use chameleon_client::{Api, ApiError, ApiSettings, Token};
@@ -21,6 +23,9 @@ use service_kit::telemetry::{self, TelemetrySettings};
 
 use crate::args::{Cli, Command, Global};
 use crate::screen::{ReaderGone, Screen};
+
+/// How long a call may take that reads a whole store.
+const BULK_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
@@ -80,6 +85,10 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
             .await?;
         }
         Command::Status => commands::status::run(&api(global)?, screen).await?,
+        Command::Export(args) => commands::export::run(&bulk_api(global)?, args, screen).await?,
+        Command::Import(args) => {
+            return commands::import::run(&bulk_api(global)?, args, screen).await;
+        }
         Command::Search { query, at } => commands::search::run(&query, &at, screen).await?,
         Command::Validate(args) => return commands::validate::run(&args, screen),
         Command::Completion { shell } => commands::completion(shell)?,
@@ -89,10 +98,21 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
 }
 
 fn api(global: &Global) -> anyhow::Result<Api> {
-    let settings = ApiSettings {
+    Ok(Api::connect(api_settings(global))?)
+}
+
+/// For calls that read a whole store.
+fn bulk_api(global: &Global) -> anyhow::Result<Api> {
+    Ok(Api::connect(ApiSettings {
+        call_timeout: BULK_TIMEOUT,
+        ..api_settings(global)
+    })?)
+}
+
+fn api_settings(global: &Global) -> ApiSettings {
+    ApiSettings {
         servers: global.server.clone(),
         token: global.token_file.clone().map(Token::file),
         ..ApiSettings::default()
-    };
-    Ok(Api::connect(settings)?)
+    }
 }

@@ -155,6 +155,20 @@ impl Snapshot {
         }
         Ok(state)
     }
+
+    /// The same state without the deletions up to `floor`, which becomes its floor; nothing changes
+    /// below the present one.
+    #[must_use]
+    pub fn forget(&self, floor: Revision) -> Self {
+        let floor = floor.clamp(self.floor, self.stamp.revision);
+        let mut state = self.clone();
+        state.floor = floor;
+        state.tombstones = (self.tombstones.iter())
+            .filter(|(_, revision)| **revision > floor)
+            .map(|(key, revision)| (key.clone(), *revision))
+            .collect();
+        state
+    }
 }
 
 /// A commit that does not follow the held state.
@@ -191,4 +205,46 @@ fn from<'a, V: Clone>(
     let start = (Bound::Included(prefix.as_str()), Bound::Unbounded);
     map.range::<_, str>(start)
         .take_while(|(key, _)| prefix.covers(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Known, Operation, Tag, Transaction, decide};
+
+    use super::*;
+
+    #[test]
+    fn indexes_rise_to_the_floor_and_never_fall() {
+        let key = |text: &str| Key::new(text).unwrap();
+        let put = |text: &str| Operation::Put {
+            key: key(text),
+            value: "x".into(),
+            flags: 0,
+        };
+        let delete = |text: &str| Operation::Delete { key: key(text) };
+        let group = [put("a"), put("b"), put("c"), delete("a"), delete("b")];
+        let group = (group.into_iter())
+            .map(|operation| Transaction {
+                operations: vec![operation],
+                ..Transaction::default()
+            })
+            .collect();
+        let state = decide(&Snapshot::default(), group, Known::default(), || Tag(1)).snapshot;
+        let all = Prefix::all();
+
+        let later = state.forget(Revision(4));
+        assert_eq!(later.stamp(), state.stamp());
+        assert_eq!(later.floor(), Revision(4));
+        assert!(later.under(&all).eq(state.under(&all)));
+        let deleted: Vec<_> = later.deleted_under(&all).collect();
+        assert_eq!(deleted, [(&key("b"), Revision(5))]);
+        for name in ["a", "b", "c", "never"] {
+            assert!(later.index_of(name) >= state.index_of(name), "{name}");
+        }
+
+        assert_eq!(later.forget(Revision(2)).floor(), Revision(4));
+        let highest = later.forget(Revision(9));
+        assert_eq!(highest.floor(), Revision(5));
+        assert_eq!(highest.deleted_under(&all).count(), 0);
+    }
 }

@@ -53,6 +53,10 @@ pub trait Store: Send + Sync + 'static {
     /// The applied commits of all git sources.
     async fn sources(&self) -> Result<Vec<SourceMarker>, StoreError>;
 
+    /// The newest revision that was committed, as all before it, more than `age` ago by the
+    /// database's clock; the floor if there is none.
+    async fn newest_older_than(&self, age: Duration) -> Result<Revision, StoreError>;
+
     /// Forgets history and deletions below `floor`, never a live value. A floor below the present
     /// one changes nothing.
     ///

@@ -4,8 +4,9 @@
 //! were changed after they ran. A database that is ahead of this program is accepted: migrations
 //! run while the previous version still serves.
 
-use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqlitePool;
+use sqlx::{PgConnection, SqlSafeStr as _};
 
 type Embedded = (i64, &'static str, &'static str);
 
@@ -31,12 +32,18 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 3, "0003_lock_delays"),
 ];
 
-pub(crate) fn postgres() -> Migrator {
-    migrator(POSTGRES)
+pub(crate) async fn run_on_postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    run(POSTGRES, connection).await
 }
 
-pub(crate) fn sqlite() -> Migrator {
-    migrator(SQLITE)
+pub(crate) async fn run_on_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
+    run(SQLITE, &mut *pool.acquire().await?).await
+}
+
+/// By sqlx's own way around a limit of the compiler: the future of `Migrator::run` can't move between
+/// threads, and a store is opened in tasks that do.
+async fn run(embedded: &[Embedded], connection: &mut impl Migrate) -> Result<(), MigrateError> {
+    migrator(embedded).run_direct(None, connection, false).await
 }
 
 /// The migration that this program's Postgres queries need.

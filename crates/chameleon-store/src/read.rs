@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chameleon_model::{
     Change, Commit, Known, Operation, Prefix, Revision, Session, SessionChange, SessionId,
@@ -102,6 +103,27 @@ pub(crate) async fn state_at<T: Tx>(
         sessions_changed: tx.rows(sessions_changed, vec![at]).await?,
     };
     parts.snapshot(stamp, head.floor)
+}
+
+/// The revision before the first kept one that is younger than `age`: the look begins at the oldest,
+/// because with regular compaction only a few are older.
+pub(crate) async fn newest_older_than<T: Tx>(
+    tx: &mut T,
+    age: Duration,
+) -> Result<Revision, StoreError> {
+    let head = head(tx).await?;
+    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    let younger = "SELECT revision FROM transactions WHERE revision > $1 AND at_micros >= $2 \
+                   ORDER BY revision LIMIT 1";
+    let from = vec![
+        Argument::Number(number(head.floor)),
+        Argument::Number(head.now.0.saturating_sub(age)),
+    ];
+    let rows: Vec<RevisionRow> = tx.rows(younger, from).await?;
+    match rows.first() {
+        Some(row) => rows::revision(row.revision - 1),
+        None => Ok(head.stamp.revision),
+    }
 }
 
 struct Parts {

@@ -62,6 +62,13 @@ impl<B: Backend> Store for B {
         .await
     }
 
+    async fn newest_older_than(&self, age: Duration) -> Result<Revision, StoreError> {
+        within(self.patience().bulk, async {
+            read::newest_older_than(&mut self.begin_read().await?, age).await
+        })
+        .await
+    }
+
     async fn compact(&self, floor: Revision) -> Result<(), StoreError> {
         within(self.patience().bulk, compact(self, floor)).await
     }

@@ -1,11 +1,15 @@
 //! The binary's sub-commands.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use chameleon_model::Epoch;
+use chameleon_store::Store;
 use service_kit::{Lifecycle, listen, telemetry, tls};
 
 use crate::app::access::Access;
+use crate::late_store::LateStore;
 use crate::settings::{Cli, Command, Options};
 use crate::{Listeners, start};
 
@@ -20,6 +24,7 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(options).await,
         Command::Migrate => migrate(options).await,
+        Command::NewEpoch => new_epoch(options).await,
         Command::CheckConfig => check_config(options),
         Command::Healthcheck => service_kit::healthcheck(&readiness_url(options)).await,
     }
@@ -37,12 +42,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     let lifecycle = Lifecycle::default();
     lifecycle.signals()?;
-    let opening = chameleon_store::open(options.store.expose());
-    let Some(store) = lifecycle.soft().run_until_cancelled(opening).await else {
+    let soft = lifecycle.soft();
+    let Some(store) = soft.run_until_cancelled(open(options, &lifecycle)).await else {
         return Ok(());
     };
-    let store = store.with_context(|| opened(options))?;
-    let started = start(settings, Arc::clone(&store), listeners, &lifecycle).await;
+    let started = start(settings, store?, listeners, &lifecycle).await;
     if started.is_ok() {
         tracing::info!(
             "serving HTTP on http://{} and gRPC on http://{}",
@@ -57,11 +61,39 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     Ok(finished?)
 }
 
+/// Opens the store; where a snapshot is kept on disk, its database may still be away.
+async fn open(options: &Options, lifecycle: &Lifecycle) -> anyhow::Result<Arc<dyn Store>> {
+    let address = options.store.expose();
+    if options.snapshot.is_none() {
+        let opened = chameleon_store::open(address).await;
+        return opened.with_context(|| opening(options));
+    }
+    Ok(Arc::new(LateStore::start(address, lifecycle)))
+}
+
 async fn migrate(options: &Options) -> anyhow::Result<()> {
     chameleon_store::migrate(options.store.expose())
         .await
-        .with_context(|| opened(options))?;
+        .with_context(|| opening(options))?;
     println!("the store is up to date");
+    Ok(())
+}
+
+/// For a database that was restored while no server remembered a newer state: servers that do begin
+/// an epoch by themselves. Those that run follow.
+async fn new_epoch(options: &Options) -> anyhow::Result<()> {
+    let store =
+        (chameleon_store::open(options.store.expose()).await).with_context(|| opening(options))?;
+    let head = store.load().await.context("load the state")?.stamp();
+    // The time, and not the next number: others may have begun since the backup was made, as when the
+    // same one is restored twice.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let began = store.begin_epoch(head, Epoch(now)).await;
+    let began = began.context("begin an epoch; if others write at the same time, try again")?;
+    println!(
+        "epoch {} begins at revision {}",
+        began.epoch, began.revision
+    );
     Ok(())
 }
 
@@ -74,6 +106,9 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
         println!("admin   {admin}");
     }
     println!("store   {}", options.store);
+    if let Some(snapshot) = &options.snapshot {
+        println!("disk    {}", snapshot.display());
+    }
     println!(
         "token   {}",
         if settings.token.is_some() {
@@ -86,7 +121,7 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn opened(options: &Options) -> String {
+fn opening(options: &Options) -> String {
     format!("open the store `{}` (`--store`)", options.store)
 }
 

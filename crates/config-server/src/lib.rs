@@ -11,6 +11,7 @@ mod app;
 mod command;
 mod grpc;
 mod http;
+mod late_store;
 mod metrics;
 mod settings;
 
@@ -26,7 +27,7 @@ use crate::app::App;
 use crate::app::access::Access;
 use crate::metrics::{Measured, Metrics};
 pub use command::execute;
-pub use settings::{Cli, Command, Limits, Options, Settings, StoreAddress};
+pub use settings::{Cli, Command, Keep, Limits, Options, Settings, StoreAddress};
 
 /// Where a server is reached; bound by the caller, so that port 0 works.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub struct Listeners {
 ///
 /// # Errors
 /// A listener can be reached from outside without a token, the token is too short, or the store
-/// can't be read. Tasks that were started by then end with the lifecycle.
+/// can't be read and there is no snapshot on disk. Tasks that were started by then end with the lifecycle.
 pub async fn start(
     settings: Settings,
     store: Arc<dyn Store>,
@@ -108,6 +109,11 @@ fn measure(registry: &Registry, app: &Arc<App>) {
             "chameleon_revision",
             "The newest revision that is served",
             |app| app.replica.snapshot().stamp().revision.0 as f64,
+        );
+        gauge(
+            "chameleon_history_floor",
+            "The revision before which history is forgotten, as far as this server knows",
+            |app| app.replica.snapshot().floor().0 as f64,
         );
         gauge("chameleon_entries", "Entries of the newest state", |app| {
             app.replica.snapshot().len() as f64

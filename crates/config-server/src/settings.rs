@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -23,18 +24,54 @@ pub struct Settings {
     pub profiles: Vec<Profile>,
     /// What the store is, for people to read: `postgres` or `sqlite`.
     pub store_kind: &'static str,
+    /// The file in which the newest state is kept, to start with while the store is away.
+    pub snapshot: Option<PathBuf>,
+    /// Which past commits are kept.
+    pub keep: Keep,
     /// The server's bounds.
     pub limits: Limits,
 }
 
 impl Default for Settings {
-    /// No token, no profiles, SQLite, and the default [`Limits`].
+    /// No token, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
             profiles: Vec::new(),
             store_kind: "sqlite",
+            snapshot: None,
+            keep: Keep::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+/// Which past commits are kept: each that one of the fields asks for. Values that are live are kept
+/// in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Those that are not older than this.
+    pub history: Option<Duration>,
+    /// So many of the newest.
+    pub revisions: Option<NonZeroU64>,
+    /// How long at most between two looks at what can be forgotten.
+    pub every: Duration,
+}
+
+impl Keep {
+    /// Says whether anything is ever forgotten.
+    pub fn forgets(&self) -> bool {
+        self.history.is_some() || self.revisions.is_some()
+    }
+}
+
+impl Default for Keep {
+    /// All of them; where that is changed, a look every 10 minutes.
+    fn default() -> Self {
+        Self {
+            history: None,
+            revisions: None,
+            every: Duration::from_mins(10),
         }
     }
 }
@@ -95,6 +132,8 @@ pub enum Command {
     Serve,
     /// Bring the store's tables up to this version and end
     Migrate,
+    /// Start a new epoch in the store and end: after a restore, so that clients take an older state
+    NewEpoch,
     /// Check flags, variables and files, and end
     CheckConfig,
     /// Succeed if a server with the same flags is ready
@@ -184,6 +223,10 @@ pub struct Options {
     )]
     pub store: StoreAddress,
 
+    /// A file for the newest state, served read-only when started while the store is away
+    #[arg(long, global = true, env = "CHAMELEON_SNAPSHOT", value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+
     /// A file with the token that every call has to show
     #[arg(
         long,
@@ -203,6 +246,20 @@ pub struct Options {
         value_name = "NAMES"
     )]
     pub profiles: Vec<Profile>,
+
+    /// Keeps commits for so long, such as `30d`; for ever without this and `--keep-revisions`
+    #[arg(long, global = true, value_parser = humantime::parse_duration,
+          env = "CHAMELEON_KEEP_HISTORY", value_name = "DURATION")]
+    pub keep_history: Option<Duration>,
+
+    /// Keeps so many of the newest commits, however old they are
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_KEEP_REVISIONS",
+        value_name = "COUNT"
+    )]
+    pub keep_revisions: Option<NonZeroU64>,
 
     /// Watches at a time, long polls included
     #[arg(long, global = true, default_value_t = Limits::default().watches,
@@ -257,6 +314,12 @@ impl Options {
             token,
             profiles: self.profiles.clone(),
             store_kind,
+            snapshot: self.snapshot.clone(),
+            keep: Keep {
+                history: self.keep_history,
+                revisions: self.keep_revisions,
+                ..Keep::default()
+            },
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,
@@ -308,6 +371,19 @@ mod tests {
         assert_eq!(settings.limits, Limits::default());
         assert_eq!(settings.store_kind, "sqlite");
         assert!(settings.token.is_none());
+    }
+
+    #[test]
+    fn history_is_kept_by_age_and_by_count() {
+        let settings = |flags: &[&str]| {
+            let cli = Cli::parse_from([&["x"], flags].concat());
+            cli.options.settings().unwrap()
+        };
+        assert!(!settings(&[]).keep.forgets());
+        let keep = settings(&["--keep-history", "30d", "--keep-revisions", "1000"]).keep;
+        assert_eq!(keep.history, Some(Duration::from_hours(30 * 24)));
+        assert_eq!(keep.revisions, NonZeroU64::new(1000));
+        assert!(Cli::try_parse_from(["x", "--keep-revisions", "0"]).is_err());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! One module for each question a person asks of a running server.
 
+pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod search;
@@ -34,6 +36,13 @@ impl Target {
             Ok(Self::Key(Key::new(text)?))
         }
     }
+}
+
+/// The person at the keyboard, as far as the system knows.
+fn author() -> String {
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_default()
 }
 
 /// Prints the completion script of `shell`.

@@ -9,6 +9,7 @@ use chameleon_client::{Api, CommitOutcome};
 use chameleon_model::{Key, Operation, Origin, Precondition, Revision, Stamp, Transaction};
 use serde::Serialize;
 
+use super::author;
 use crate::args::PutArgs;
 use crate::screen::{Answer, Screen, Tone};
 
@@ -97,11 +98,4 @@ fn value_of(args: &PutArgs) -> anyhow::Result<Bytes> {
         .read_to_end(&mut bytes)
         .context("read the value from standard input")?;
     Ok(bytes.into())
-}
-
-/// The person at the keyboard, as far as the system knows.
-fn author() -> String {
-    std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_default()
 }

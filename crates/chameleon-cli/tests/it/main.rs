@@ -3,5 +3,6 @@
 mod bad_input;
 mod commands;
 mod dev;
+mod export;
 mod reference_job;
 mod rig;

@@ -97,7 +97,7 @@ impl PostgresSettings {
             // Made of numbers only.
             let session = sqlx::AssertSqlSafe(self.session(self.migrate_timeout));
             connection.execute(session).await?;
-            migrations::postgres().run(&mut connection).await?;
+            migrations::run_on_postgres(&mut connection).await?;
             Ok(())
         })
         .await?;

@@ -69,7 +69,7 @@ impl SqliteStore {
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .connect_lazy_with(options().in_memory(true).shared_cache(false));
-            migrations::sqlite().run(&only).await?;
+            migrations::run_on_sqlite(&only).await?;
             return Ok(Self {
                 writer: only.clone(),
                 readers: only,
@@ -93,7 +93,7 @@ impl SqliteStore {
                 }
                 other => other,
             })?;
-        migrations::sqlite().run(&writer).await?;
+        migrations::run_on_sqlite(&writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)

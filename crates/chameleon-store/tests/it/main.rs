@@ -67,6 +67,7 @@ both_stores! {
     compaction::a_deletion_stays_a_deletion,
     compaction::readers_below_the_floor_are_told_to_load,
     compaction::a_floor_above_the_head_is_refused,
+    compaction::revisions_are_found_by_their_age,
     lineage::a_state_of_another_database_is_noticed,
     lineage::a_restored_copy_is_noticed,
     lineage::an_epoch_begins_only_where_it_was_meant_to,

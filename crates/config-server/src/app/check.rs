@@ -7,12 +7,12 @@ use std::time::Duration;
 use chameleon_model::check::{check_affected, check_own_document, schema_key};
 use chameleon_model::document::{FileName, Profile, Profiles, split_key};
 use chameleon_model::{
-    Commit, Key, Known, Operation, Prefix, Snapshot, SourceMarker, SourceName, SourceUpdate, Tag,
-    Transaction, decide,
+    Commit, Key, Known, Operation, Prefix, Snapshot, SourceName, SourceUpdate, Tag, Transaction,
+    decide,
 };
 
 use super::error::Error;
-use super::replica::Observer;
+use super::replica::{Contents, Observer};
 
 /// More operations than this are no quick matter.
 const QUICK_OPERATIONS: usize = 64;
@@ -27,14 +27,11 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// A checker that knows `configured` profiles and those of `sources`.
-    pub(crate) fn new(configured: Vec<Profile>, sources: &[SourceMarker]) -> Self {
-        let sources = (sources.iter())
-            .map(|marker| (marker.name.clone(), known(&marker.profiles)))
-            .collect();
+    /// A checker that knows `configured` profiles, and those of the sources that it observes.
+    pub(crate) fn new(configured: Vec<Profile>) -> Self {
         Self {
             configured,
-            sources: Mutex::new(sources),
+            sources: Mutex::default(),
         }
     }
 
@@ -136,7 +133,12 @@ impl Observer for Checker {
         }
     }
 
-    fn replaced(&self, _snapshot: &Snapshot) {}
+    fn replaced(&self, contents: &Contents) {
+        let sources = (contents.sources.values())
+            .map(|marker| (marker.name.clone(), known(&marker.profiles)))
+            .collect();
+        *self.lock() = sources;
+    }
 }
 
 /// Says whether `key` names a document or a schema, or would if it were well formed.
@@ -186,7 +188,7 @@ mod tests {
     }
 
     fn checker() -> Checker {
-        Checker::new(vec![Profile::new("beta").unwrap()], &[])
+        Checker::new(vec![Profile::new("beta").unwrap()])
     }
 
     fn faults(result: Result<(), Error>) -> String {
@@ -258,7 +260,7 @@ mod tests {
         let mut change = transaction(vec![put("config/location-qa.yml", "port: high\n")]);
         let schema = put(SCHEMA, "properties: { port: { type: integer } }\n");
         change.operations.push(schema);
-        let checker = Checker::new(vec![], &[]);
+        let checker = Checker::new(vec![]);
         checker.merged(&Snapshot::default(), &change).unwrap();
         let update = |profile: &str| SourceUpdate {
             name: "main".into(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use chameleon_model::{Commit, Revision, Snapshot, Stage, StageTime, Stamp, Timestamp};
 use tokio::time::Instant;
 
-use super::replica::Observer;
+use super::replica::{Contents, Observer};
 use super::selection::Selection;
 use crate::metrics::{Metrics, Verdict as VerdictLabel};
 
@@ -250,7 +250,7 @@ impl Observer for Fleet {
         });
     }
 
-    fn replaced(&self, _snapshot: &Snapshot) {
+    fn replaced(&self, _contents: &Contents) {
         lock(&self.ways).0.clear();
     }
 }

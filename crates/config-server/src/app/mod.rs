@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod check;
+mod compactor;
 pub(crate) mod error;
 pub(crate) mod fleet;
 pub(crate) mod replica;
@@ -18,14 +19,16 @@ use chameleon_model::{
 use chameleon_store::{HistoryQuery, Store};
 use service_kit::Lifecycle;
 use service_kit::health::Check;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CommitResult, Face, Metrics};
 use crate::settings::Settings;
 use access::Access;
 use check::Checker;
+use compactor::Compactor;
 use error::Error;
 use fleet::{Fleet, Journey};
-use replica::{Follower, Replica, ReplicaLimits, Reservation};
+use replica::{Follower, Keeper, Replica, ReplicaLimits, Reservation};
 use selection::Selection;
 pub(crate) use sync::SyncReport;
 use sync::SyncReports;
@@ -66,7 +69,7 @@ pub(crate) struct Status {
 }
 
 impl App {
-    /// Loads the state, and starts the task that keeps it up to date.
+    /// Loads the state, and starts the tasks that keep it up to date, in memory and on disk.
     pub(crate) async fn start(
         settings: &Settings,
         access: Access,
@@ -74,9 +77,8 @@ impl App {
         health: Check,
         metrics: Metrics,
         lifecycle: &Lifecycle,
-    ) -> Result<Arc<Self>, Error> {
-        let sources = store.sources().await?;
-        let checker = Arc::new(Checker::new(settings.profiles.clone(), &sources));
+    ) -> anyhow::Result<Arc<Self>> {
+        let checker = Arc::new(Checker::new(settings.profiles.clone()));
         let fleet = Arc::new(Fleet::new(metrics.clone()));
         let limits = ReplicaLimits {
             store_timeout: settings.limits.store_timeout,
@@ -84,9 +86,32 @@ impl App {
             watches: settings.limits.watches,
         };
         let observers: [Arc<dyn replica::Observer>; 2] = [fleet.clone(), checker.clone()];
+        let kept = match &settings.snapshot {
+            Some(path) => replica::kept(path).await,
+            None => None,
+        };
+        let saved = kept.as_ref().map(|kept| kept.contents.snapshot.stamp());
+        let observers = observers.to_vec();
         let (replica, follower) =
-            Follower::start(Arc::clone(&store), limits, observers.to_vec(), health).await?;
-        lifecycle.own("follower", follower.run(lifecycle.soft()));
+            Follower::start(Arc::clone(&store), kept, limits, observers, health).await?;
+        let (soft, settled) = (lifecycle.soft(), CancellationToken::new());
+        let guard = settled.clone().drop_guard();
+        lifecycle.own("follower", async move {
+            let _ended = guard;
+            follower.run(soft).await
+        });
+        if let Some(path) = &settings.snapshot {
+            let keeper = Keeper::new(Arc::clone(&replica), path, saved);
+            lifecycle.own("snapshot", keeper.run(settled));
+        }
+        if settings.keep.forgets() {
+            let compactor = Compactor {
+                replica: Arc::clone(&replica),
+                store: Arc::clone(&store),
+                keep: settings.keep,
+            };
+            lifecycle.own("compactor", compactor.run(lifecycle.soft()));
+        }
         let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
         lifecycle.own("watches", async move {
             soft.cancelled().await;
@@ -223,19 +248,16 @@ impl App {
     }
 
     /// The sources with their applied commits, and those that have only reported.
-    pub(crate) async fn sources(
-        &self,
-    ) -> Result<Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)>, Error> {
+    pub(crate) fn sources(&self) -> Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)> {
         let mut reports = self.reports.newest();
-        let markers = self.store.sources().await?;
-        let mut sources: Vec<_> = (markers.into_iter())
+        let mut sources: Vec<_> = (self.replica.sources().values())
             .map(|marker| {
                 let report = reports.remove(&marker.name);
-                (marker.name.clone(), Some(marker), report)
+                (marker.name.clone(), Some(marker.clone()), report)
             })
             .collect();
         sources.extend((reports.into_iter()).map(|(name, report)| (name, None, Some(report))));
-        Ok(sources)
+        sources
     }
 
     /// Takes git-sync's word on a source's newest commit.

@@ -168,13 +168,10 @@ impl Config for Service {
         &self,
         _request: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
-        let sources = self.app.sources().await.map_err(Status::from);
-        let response = sources.map(|sources| v1::SourcesResponse {
-            sources: (sources.into_iter())
-                .map(|(name, marker, report)| convert::source(&name, marker, report))
-                .collect(),
-        });
-        self.counted("Sources", response)
+        let sources = (self.app.sources().into_iter())
+            .map(|(name, marker, report)| convert::source(&name, marker, report))
+            .collect();
+        self.counted("Sources", Ok(v1::SourcesResponse { sources }))
     }
 
     async fn report_sync(

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use test_kit::{FaultProxy, eventually, postgres};
+
 use crate::support::free_listener;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -54,7 +56,35 @@ async fn what_keeps_it_from_starting_is_one_line() {
     let unreachable = format!(
         "open the store `postgres://ada:***@{free}/x` (`--store`): the database is unavailable: "
     );
-    let cases: [(&[&str], &str); 10] = [
+    let nothing_to_serve =
+        format!("load the state: the database is unavailable: `postgres://ada:***@{free}/x`: ");
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &[
+                "--http-listen",
+                "127.0.0.1:0",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--store",
+                "sqlite://blocked/chameleon.db",
+                "--snapshot",
+                "state.snapshot",
+            ],
+            "load the state: cannot write to `blocked/chameleon.db`: ",
+        ),
+        (
+            &[
+                "--http-listen",
+                "127.0.0.1:0",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--store",
+                &absent,
+                "--snapshot",
+                "state.snapshot",
+            ],
+            &nothing_to_serve,
+        ),
         (
             &[
                 "--http-listen",
@@ -123,6 +153,22 @@ async fn check_config_tells_what_would_be_served() {
     assert!(text.contains("postgres://ada:***@db/x") && text.contains("the configuration is good"));
 }
 
+#[tokio::test]
+async fn an_epoch_by_hand_lies_above_all_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let epoch = || {
+        let output = run(folder.path(), &["new-epoch", "--store", "sqlite://kept.db"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let number = (text.strip_prefix("epoch "))
+            .and_then(|rest| rest.strip_suffix(" begins at revision 0\n"))
+            .unwrap_or_else(|| panic!("{text}"));
+        number.parse::<u64>().unwrap()
+    };
+    let first = epoch();
+    assert!(first > 1_700_000_000, "{first}");
+    assert!(epoch() > first);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
@@ -155,6 +201,57 @@ async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
         let pid = serving.0.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         assert!(serving.0.wait().unwrap().success());
+    }
+}
+
+#[cfg(unix)]
+// The proxy goes on while a thread waits for the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_starts_from_its_snapshot_while_the_database_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = postgres::database().await;
+    let proxy = FaultProxy::start(database.server_address()).await;
+    let store = database.url_through(&proxy);
+    let (http, grpc) = (free_address().to_string(), free_address().to_string());
+    let arguments = [
+        "--http-listen",
+        &http,
+        "--grpc-listen",
+        &grpc,
+        "--store",
+        &store,
+        "--snapshot",
+        "state.snapshot",
+    ];
+    let url = format!("http://{http}/v1/kv/a");
+    for round in ["with", "without"] {
+        let client = client();
+        let mut serving = command(folder.path(), &arguments);
+        let mut serving = Running(serving.stderr(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+        let started = lines.find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
+        assert!(started.is_some(), "it ended at once");
+        if round == "with" {
+            client.put(&url).body("x").send().await.unwrap();
+        } else {
+            let check = [&["healthcheck"], &arguments[..]].concat();
+            assert!(run(folder.path(), &check).status.success());
+            let read = client.get(format!("{url}?raw")).send().await.unwrap();
+            assert_eq!(read.headers()["x-consul-knownleader"], "false");
+            assert_eq!(read.text().await.unwrap(), "x");
+            let refused = client.put(&url).body("y").send().await.unwrap();
+            assert_eq!(refused.status(), 503);
+            proxy.heal();
+            eventually("writes succeed", async || {
+                let written = client.put(&url).body("y").send().await.unwrap();
+                (written.status() == 200).then_some(())
+            })
+            .await;
+        }
+        let pid = serving.0.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        assert!(serving.0.wait().unwrap().success());
+        proxy.cut().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a server makes of a store that hangs, or turns out to be another one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tonic::Code;
 use crate::support::{Server, Watch, commit, put, subscribe};
 
 /// A store in front of others: commits wait while the gate is shut, and the one behind it can be
-/// exchanged, as by restoring a backup.
-struct Gate {
+/// exchanged, as by restoring a backup, or be away.
+pub(crate) struct Gate {
     behind: Mutex<Arc<dyn Store>>,
     open: watch::Sender<bool>,
     entered: watch::Sender<usize>,
     look: Arc<Notify>,
+    away: AtomicBool,
     /// How long reading the whole state takes.
     loading: Duration,
     /// Ends the notices.
@@ -34,31 +36,49 @@ struct Gate {
 
 impl Gate {
     async fn new() -> Arc<Self> {
-        Self::loading(Duration::ZERO).await
+        Self::before(memory().await, Duration::ZERO)
     }
 
-    async fn loading(loading: Duration) -> Arc<Self> {
+    pub(crate) fn before(behind: Arc<dyn Store>, loading: Duration) -> Arc<Self> {
         Arc::new(Self {
-            behind: Mutex::new(memory().await),
+            behind: Mutex::new(behind),
             open: watch::Sender::new(true),
             entered: watch::Sender::new(0),
             look: Arc::default(),
+            away: AtomicBool::new(false),
             loading,
             deaf: CancellationToken::new(),
         })
     }
 
-    fn behind(&self) -> Arc<dyn Store> {
+    pub(crate) fn behind(&self) -> Arc<dyn Store> {
         Arc::clone(&self.behind.lock().unwrap())
     }
 
-    fn exchange(&self, other: Arc<dyn Store>) {
+    /// The store behind, if it is there.
+    fn reached(&self) -> Result<Arc<dyn Store>, StoreError> {
+        if self.away.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("it was taken away".into()));
+        }
+        Ok(self.behind())
+    }
+
+    pub(crate) fn take_away(&self) {
+        self.away.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn bring_back(&self) {
+        self.away.store(false, Ordering::Release);
+        self.look.notify_one();
+    }
+
+    pub(crate) fn exchange(&self, other: Arc<dyn Store>) {
         *self.behind.lock().unwrap() = other;
         self.look.notify_one();
     }
 }
 
-async fn memory() -> Arc<dyn Store> {
+pub(crate) async fn memory() -> Arc<dyn Store> {
     chameleon_store::open("sqlite::memory:").await.unwrap()
 }
 
@@ -66,7 +86,7 @@ async fn memory() -> Arc<dyn Store> {
 impl Store for Gate {
     async fn load(&self) -> Result<Snapshot, StoreError> {
         tokio::time::sleep(self.loading).await;
-        self.behind().load().await
+        self.reached()?.load().await
     }
 
     async fn commit(
@@ -79,35 +99,39 @@ impl Store for Gate {
         open.wait_for(|open| *open)
             .await
             .expect("the gate lives on");
-        self.behind().commit(base, group).await
+        self.reached()?.commit(base, group).await
     }
 
     async fn changes_since(&self, stamp: Stamp) -> Result<Changes, StoreError> {
-        self.behind().changes_since(stamp).await
+        self.reached()?.changes_since(stamp).await
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<Vec<Arc<Commit>>, StoreError> {
-        self.behind().history(query).await
+        self.reached()?.history(query).await
     }
 
     async fn snapshot_at(&self, revision: Revision) -> Result<Snapshot, StoreError> {
-        self.behind().snapshot_at(revision).await
+        self.reached()?.snapshot_at(revision).await
     }
 
     async fn sources(&self) -> Result<Vec<SourceMarker>, StoreError> {
-        self.behind().sources().await
+        self.reached()?.sources().await
+    }
+
+    async fn newest_older_than(&self, age: Duration) -> Result<Revision, StoreError> {
+        self.reached()?.newest_older_than(age).await
     }
 
     async fn compact(&self, floor: Revision) -> Result<(), StoreError> {
-        self.behind().compact(floor).await
+        self.reached()?.compact(floor).await
     }
 
     async fn begin_epoch(&self, found: Stamp, above: Epoch) -> Result<Stamp, StoreError> {
-        self.behind().begin_epoch(found, above).await
+        self.reached()?.begin_epoch(found, above).await
     }
 
     async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
-        self.behind().renew_session(id).await
+        self.reached()?.renew_session(id).await
     }
 
     async fn end_overdue_sessions(
@@ -115,7 +139,7 @@ impl Store for Gate {
         base: &Snapshot,
         renewable: Duration,
     ) -> Result<Committed, StoreError> {
-        self.behind().end_overdue_sessions(base, renewable).await
+        self.reached()?.end_overdue_sessions(base, renewable).await
     }
 
     fn notifications(&self) -> Notifications {
@@ -288,7 +312,7 @@ async fn a_compacted_past_is_no_base() {
 
 #[tokio::test]
 async fn reading_a_large_state_may_take_longer_than_other_calls() {
-    let gate = Gate::loading(Duration::from_millis(200)).await;
+    let gate = Gate::before(memory().await, Duration::from_millis(200));
     let limits = Limits {
         store_timeout: Duration::from_millis(20),
         ..Limits::default()

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use chameleon_model::{Prefix, Revision};
 use chameleon_store::{Changes, HistoryQuery, StoreError};
+use test_kit::eventually;
 
 use crate::contract::history::newest;
 use crate::contract::reading::course;
@@ -149,4 +152,24 @@ pub(crate) async fn a_floor_above_the_head_is_refused(place: &impl Place) {
     // A lower floor changes nothing.
     writer.store.compact(Revision(1)).await.unwrap();
     assert_eq!(Replica::at(place).await.state.floor(), Revision(2));
+}
+
+pub(crate) async fn revisions_are_found_by_their_age(place: &impl Place) {
+    const HOUR: Duration = Duration::from_hours(1);
+    let mut writer = Replica::at(place).await;
+    let store = writer.store.clone();
+    let older_than = async |age| store.newest_older_than(age).await.unwrap();
+    assert_eq!(older_than(Duration::ZERO).await, Revision::ZERO);
+    for value in ["1", "2", "3"] {
+        writer.apply(only(put("a", value))).await;
+    }
+    assert_eq!(older_than(HOUR).await, Revision::ZERO);
+    // The clock of a database may stand still for some commits.
+    eventually("all are older than nothing", async || {
+        (older_than(Duration::ZERO).await == Revision(3)).then_some(())
+    })
+    .await;
+    writer.store.compact(Revision(2)).await.unwrap();
+    assert_eq!(older_than(HOUR).await, Revision(2));
+    assert_eq!(older_than(Duration::MAX).await, Revision(2));
 }

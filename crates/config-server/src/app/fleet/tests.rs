@@ -146,7 +146,7 @@ async fn only_the_newest_revisions_are_kept() {
     }
     assert!(fleet.journey(Revision(1)).stored.is_none());
     assert!(fleet.journey(Revision(2)).stored.is_some());
-    fleet.replaced(&head);
+    fleet.replaced(&Contents::default());
     assert!(fleet.journey(Revision(2)).stored.is_none());
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::{Change, Commit, NotContiguous, Outcome, Snapshot, Stamp, Transaction};
+use chameleon_model::{
+    Change, Commit, NotContiguous, Outcome, Revision, Snapshot, Stamp, Transaction,
+};
 use chameleon_store::{Changes, Committed, Notice, Store, StoreError};
 use futures::StreamExt as _;
 use service_kit::Backoff;
@@ -15,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Pending, take_group};
-use super::{Replica, ReplicaLimits};
+use super::{Contents, Kept, Link, Replica, ReplicaLimits, move_marker};
 use crate::app::error::Error;
 
 /// How often a group is tried whose base the store does not know; each time the state is loaded
@@ -25,6 +27,9 @@ const TRIES: usize = 3;
 /// How long it may take to read the whole state, which a large one takes longer for than other
 /// calls: without it there is nothing to serve, or nothing new.
 const LOAD_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long the store may take to answer before a state from disk is served without it.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether sessions have ended; their lives are counted in tens of seconds.
 const EXPIRY: Duration = Duration::from_secs(1);
@@ -36,7 +41,7 @@ pub(crate) trait Observer: Send + Sync {
     fn committed(&self, commit: &Commit, stored: Option<Duration>);
 
     /// The state was read as a whole; what led to it is not known.
-    fn replaced(&self, snapshot: &Snapshot);
+    fn replaced(&self, contents: &Contents);
 }
 
 /// Keeps a [`Replica`] up to date.
@@ -50,23 +55,29 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Loads the state and makes the replica that serves it.
+    /// Makes the replica that serves what was kept on disk, brought up to date if the store answers;
+    /// without it, what the store has.
     ///
     /// # Errors
-    /// The store can't be read: there is nothing to serve.
+    /// Nothing was kept, and the store can't be read: there is nothing to serve.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
+        kept: Option<Kept>,
         limits: ReplicaLimits,
         observers: Vec<Arc<dyn Observer>>,
         health: Check,
     ) -> Result<(Arc<Replica>, Self), StoreError> {
-        let snapshot = within(LOAD_LIMIT, store.load()).await?;
+        let from_disk = kept.is_some();
+        let (contents, link) = match kept {
+            Some(Kept { contents, age }) => (contents, Link::new(age)),
+            None => (load(&*store).await?, Link::new(Duration::ZERO)),
+        };
         for observer in &observers {
-            observer.replaced(&snapshot);
+            observer.replaced(&contents);
         }
         health.pass();
-        let (replica, queue) = Replica::new(snapshot, limits);
-        let follower = Self {
+        let (replica, queue) = Replica::new(contents, link, limits);
+        let mut follower = Self {
             replica: Arc::clone(&replica),
             store,
             queue,
@@ -74,12 +85,16 @@ impl Follower {
             health,
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(2)),
         };
+        if from_disk {
+            follower.follow_within(FIRST_LOOK).await;
+        }
         Ok((replica, follower))
     }
 
     /// Runs until `soft` is cancelled; then stores what waits, and takes no more.
     pub(crate) async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
         let mut notifications = self.store.notifications();
+        let mut floors = self.replica.floor.subscribe();
         let mut expiry = tokio::time::interval(EXPIRY);
         expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -94,6 +109,7 @@ impl Follower {
                     // Without them, what other servers store would never be seen here.
                     None => anyhow::bail!("follow the store: its notices have ended"),
                 },
+                Ok(()) = floors.changed() => self.forget(*floors.borrow_and_update()),
                 _ = expiry.tick(), if !away => self.end_overdue_sessions().await,
                 () = self.backoff.wait(), if away => self.follow().await,
             }
@@ -142,7 +158,7 @@ impl Follower {
                 }
                 Err(StoreError::BaseLost { held }) if tries < TRIES => {
                     tracing::info!(%held, "the database does not follow the held state");
-                    self.catch_up().await?;
+                    self.catch_up(self.replica.limits.store_timeout).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -193,15 +209,20 @@ impl Follower {
 
     /// Looks whether others have stored something.
     async fn follow(&mut self) {
-        match self.catch_up().await {
+        self.follow_within(self.replica.limits.store_timeout).await;
+    }
+
+    async fn follow_within(&mut self, limit: Duration) {
+        match self.catch_up(limit).await {
             Ok(()) => self.answered(),
             Err(error) => self.lost(&error),
         }
     }
 
-    async fn catch_up(&mut self) -> Result<(), StoreError> {
+    /// Catches up with the store, which has to answer within `limit`; the whole state may take
+    /// longer.
+    async fn catch_up(&mut self, limit: Duration) -> Result<(), StoreError> {
         let held = self.replica.snapshot();
-        let limit = self.replica.limits.store_timeout;
         match within(limit, self.store.changes_since(held.stamp())).await? {
             Changes::Since(commits) => match applied(&held, &commits) {
                 Ok(next) => {
@@ -219,7 +240,7 @@ impl Follower {
     }
 
     async fn reload(&self) -> Result<(), StoreError> {
-        self.replace(within(LOAD_LIMIT, self.store.load()).await?);
+        self.replace(load(&*self.store).await?);
         Ok(())
     }
 
@@ -228,8 +249,8 @@ impl Follower {
     async fn change_lineage(&self, held: Stamp) -> Result<(), StoreError> {
         let limit = self.replica.limits.store_timeout;
         loop {
-            let loaded = within(LOAD_LIMIT, self.store.load()).await?;
-            let found = loaded.stamp();
+            let loaded = load(&*self.store).await?;
+            let found = loaded.snapshot.stamp();
             if found.epoch > held.epoch {
                 tracing::warn!(
                     %held, %found,
@@ -257,6 +278,13 @@ impl Follower {
                 observer.committed(commit, own.get(&commit.stamp).copied());
             }
         }
+        if commits.iter().any(|commit| commit.source.is_some()) {
+            let mut sources = (*self.replica.sources()).clone();
+            for commit in commits {
+                move_marker(&mut sources, commit);
+            }
+            self.replica.sources.store(Arc::new(sources));
+        }
         self.replica.current.store(Arc::new(next));
         let changes = commits.iter().flat_map(|commit| &commit.changes);
         self.replica.hub.wake(changes.map(Change::key));
@@ -265,12 +293,19 @@ impl Follower {
         }
     }
 
-    fn replace(&self, snapshot: Snapshot) {
-        self.replica.lineage.restart(snapshot.stamp());
+    /// Wakes nobody: the state is the same.
+    fn forget(&self, floor: Revision) {
+        let next = self.replica.snapshot().forget(floor);
+        self.replica.current.store(Arc::new(next));
+    }
+
+    fn replace(&self, contents: Contents) {
+        self.replica.lineage.restart(contents.snapshot.stamp());
         for observer in &self.observers {
-            observer.replaced(&snapshot);
+            observer.replaced(&contents);
         }
-        self.replica.current.store(Arc::new(snapshot));
+        self.replica.sources.store(Arc::new(contents.sources));
+        self.replica.current.store(Arc::new(contents.snapshot));
         self.replica.hub.wake_all();
     }
 
@@ -294,6 +329,19 @@ impl Follower {
         // The text is public, the error's sources may name hosts.
         self.health.warn(format!("{error}; serving the last state"));
     }
+}
+
+/// Reads everything. The sources come last, so that none is older than the snapshot.
+async fn load(store: &dyn Store) -> Result<Contents, StoreError> {
+    within(LOAD_LIMIT, async {
+        let snapshot = store.load().await?;
+        let markers = store.sources().await?;
+        let sources = (markers.into_iter())
+            .map(|marker| (marker.name.clone(), marker))
+            .collect();
+        Ok(Contents { snapshot, sources })
+    })
+    .await
 }
 
 fn applied(base: &Snapshot, commits: &[Arc<Commit>]) -> Result<Snapshot, NotContiguous> {

@@ -1,21 +1,28 @@
 //! This server's copy of the store: readers take the newest state from memory, one task keeps it
 //! up to date and is the only one that writes to the store.
 
+mod disk;
 mod follower;
+mod keeper;
 mod lineage;
 mod link;
 mod queue;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chameleon_model::{Outcome, Snapshot, Stamp, Transaction};
-use tokio::sync::mpsc;
+use chameleon_model::{
+    Commit, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+};
+use tokio::sync::{mpsc, watch};
 
 use super::error::Error;
 use super::watch::Hub;
+pub(crate) use disk::Kept;
 pub(crate) use follower::{Follower, Observer};
+pub(crate) use keeper::{Keeper, kept};
 use lineage::Lineage;
 pub(crate) use link::Link;
 pub(crate) use queue::Reservation;
@@ -32,27 +39,47 @@ pub(crate) struct ReplicaLimits {
     pub(crate) watches: usize,
 }
 
+/// All that a server holds of its store.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) snapshot: Snapshot,
+    /// May be ahead of the snapshot: the commits between lead to the same.
+    pub(crate) sources: Sources,
+}
+
+/// The applied commits of all git sources.
+pub(crate) type Sources = BTreeMap<SourceName, SourceMarker>;
+
 /// The newest state, for readers and writers. Reading takes no lock and no database.
 pub(crate) struct Replica {
     current: ArcSwap<Snapshot>,
+    sources: ArcSwap<Sources>,
     lineage: Lineage,
     link: Link,
     hub: Arc<Hub>,
     queue: mpsc::Sender<Pending>,
+    /// Below which revision history is forgotten, as far as this server has had a part in it.
+    floor: watch::Sender<Revision>,
     budget: Budget,
     limits: ReplicaLimits,
 }
 
 impl Replica {
-    /// A replica of `snapshot`, with the queue that its [`Follower`] works off.
-    fn new(snapshot: Snapshot, limits: ReplicaLimits) -> (Arc<Self>, mpsc::Receiver<Pending>) {
+    /// A replica of `contents`, with the queue that its [`Follower`] works off.
+    fn new(
+        contents: Contents,
+        link: Link,
+        limits: ReplicaLimits,
+    ) -> (Arc<Self>, mpsc::Receiver<Pending>) {
         let (queue, pending) = mpsc::channel(QUEUED);
         let replica = Self {
-            lineage: Lineage::new(snapshot.stamp()),
-            current: ArcSwap::from_pointee(snapshot),
-            link: Link::new(),
+            lineage: Lineage::new(contents.snapshot.stamp()),
+            current: ArcSwap::from_pointee(contents.snapshot),
+            sources: ArcSwap::from_pointee(contents.sources),
+            link,
             hub: Arc::new(Hub::new(limits.watches)),
             queue,
+            floor: watch::Sender::default(),
             budget: Budget::new(limits.queued_bytes),
             limits,
         };
@@ -64,6 +91,11 @@ impl Replica {
         self.current.load_full()
     }
 
+    /// The applied commits of all git sources, as far as this server knows.
+    pub(crate) fn sources(&self) -> Arc<Sources> {
+        self.sources.load_full()
+    }
+
     /// Says whether `stamp` certainly names an earlier or the present state of this lineage.
     pub(crate) fn knows(&self, stamp: Stamp) -> bool {
         self.lineage.knows(stamp)
@@ -72,6 +104,12 @@ impl Replica {
     /// How the store is reached.
     pub(crate) fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// Has this server forget the deletions up to `floor`: who holds an older state than that gets
+    /// a complete one from then on.
+    pub(crate) fn forget(&self, floor: Revision) {
+        self.floor.send_replace(floor);
     }
 
     /// The open watches.
@@ -117,5 +155,19 @@ impl Replica {
                 self.limits.store_timeout
             ))),
         }
+    }
+}
+
+/// Moves the marker of the source whose new state `commit` is, if it is one's.
+fn move_marker(sources: &mut Sources, commit: &Commit) {
+    if let Some(update) = &commit.source {
+        let marker = SourceMarker {
+            name: update.name.clone(),
+            commit: update.commit.clone(),
+            profiles: update.profiles.clone(),
+            stamp: commit.stamp,
+            at: commit.at,
+        };
+        sources.insert(update.name.clone(), marker);
     }
 }
