@@ -223,7 +223,8 @@ impl<R: BufRead> Numbered<R> {
         let mut bytes = Vec::new();
         self.line += 1;
         let mut input = Read::take(&mut self.input, LINE_BYTES);
-        (input.read_until(b'\n', &mut bytes)).map_err(|error| format!("it can't be read: {error}"))?;
+        (input.read_until(b'\n', &mut bytes))
+            .map_err(|error| format!("it can't be read: {error}"))?;
         if bytes.is_empty() {
             return Ok(None);
         }
