@@ -9,11 +9,13 @@ use std::time::Duration;
 use chameleon_model::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
 use crate::Notifications;
 use crate::records::Batch;
+use crate::rows::StoredRule;
 
 /// A database that the verbs run on.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -137,8 +139,11 @@ impl From<String> for Sql {
 #[derive(Clone, Debug)]
 pub(crate) enum Argument {
     Number(i64),
+    MaybeNumber(Option<i64>),
     Text(String),
+    Bytes(Vec<u8>),
     Id(Uuid),
+    Rules(Json<Vec<StoredRule>>),
 }
 
 /// Implements the parts of [`Tx`] that read alike for both drivers.
@@ -156,6 +161,9 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Number(value) => query.bind(value),
                     $crate::backend::Argument::Text(value) => query.bind(value),
                     $crate::backend::Argument::Id(value) => query.bind(value),
+                    $crate::backend::Argument::MaybeNumber(value) => query.bind(value),
+                    $crate::backend::Argument::Bytes(value) => query.bind(value),
+                    $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
             query.fetch_all(&mut **self).await
@@ -173,6 +181,9 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Number(value) => query.bind(value),
                     $crate::backend::Argument::Text(value) => query.bind(value),
                     $crate::backend::Argument::Id(value) => query.bind(value),
+                    $crate::backend::Argument::MaybeNumber(value) => query.bind(value),
+                    $crate::backend::Argument::Bytes(value) => query.bind(value),
+                    $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
             Ok(query.execute(&mut **self).await?.rows_affected())

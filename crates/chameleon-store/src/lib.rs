@@ -19,12 +19,13 @@ mod read;
 mod records;
 mod rows;
 mod sqlite;
+mod tokens;
 mod verbs;
 
 use std::time::Duration;
 
 pub use address::{migrate, open, redacted};
-pub use contract::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+pub use contract::{Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError};
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::SqliteStore;
 

@@ -6,14 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chameleon_model::{
     Commit, Decided, Epoch, Known, Operation, Origin, Revision, Session, SessionId, Snapshot,
-    SourceMarker, Stamp, Tag, Transaction, decide,
+    SourceMarker, Stamp, Tag, Token, TokenHash, TokenName, Transaction, decide,
 };
 
 use crate::backend::{Argument, Backend, Tx};
 use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
-use crate::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError, clean, read};
+use crate::{
+    Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError, clean, read,
+    tokens,
+};
 
 #[async_trait]
 impl<B: Backend> Store for B {
@@ -80,6 +83,31 @@ impl<B: Backend> Store for B {
         renewable: Duration,
     ) -> Result<Committed, StoreError> {
         within(self.patience().verb, end_overdue(self, base, renewable)).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        within(self.patience().verb, tokens::all(self)).await
+    }
+
+    async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError> {
+        within(self.patience().verb, tokens::create(self, token)).await
+    }
+
+    async fn rotate_token(
+        &self,
+        name: &TokenName,
+        hash: TokenHash,
+        grace: Duration,
+    ) -> Result<Option<Token>, StoreError> {
+        within(
+            self.patience().verb,
+            tokens::rotate(self, name, hash, grace),
+        )
+        .await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
+        within(self.patience().verb, tokens::revoke(self, name)).await
     }
 
     fn notifications(&self) -> Notifications {

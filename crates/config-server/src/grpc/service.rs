@@ -64,6 +64,7 @@ impl Service {
             prefix: (!request.prefix.is_empty()).then(|| Prefix::new(&request.prefix)),
             before: revision(request.before),
             limit: request.limit,
+            within: None,
         };
         let mut response = v1::HistoryResponse::default();
         let mut bytes = 0;

@@ -275,6 +275,7 @@ fn asked_for(body: &[u8]) -> Result<Session, Refused> {
         lock_delay: asked
             .lockdelay
             .map_or(Ok(DEFAULT_LOCK_DELAY), |it| lock_delay(&it))?,
+        opened_by: String::new(),
         create_revision: Revision::ZERO,
     })
 }
