@@ -12,5 +12,7 @@ mod pages;
 mod replicas;
 mod store_faults;
 mod support;
+mod tokens;
 mod transactions;
+mod two_teams;
 mod watches;
