@@ -22,7 +22,8 @@ use service_kit::health::Check;
 
 use crate::metrics::{CommitResult, Face, Metrics};
 use crate::settings::Settings;
-use access::{Access, Caller, audit};
+use access::audit::Attempt;
+use access::{Access, Caller};
 use check::Checker;
 use error::Error;
 use fleet::{Fleet, Instance, Journey};
@@ -206,12 +207,12 @@ impl App {
         judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
     ) -> Result<Outcome, Error> {
         caller.sign(&mut transaction);
-        let what = audit::summary(&transaction);
+        let attempt = Attempt::new(caller, &transaction);
         let outcome = match caller.may_commit(&transaction, &self.replica.snapshot()) {
             Ok(()) => self.judge_and_commit(transaction, reservation, judge).await,
             Err(forbidden) => Err(forbidden.into()),
         };
-        audit::committed(caller, &what, &outcome);
+        attempt.ended(&outcome);
         self.counted(face, outcome)
     }
 

@@ -43,6 +43,8 @@ pub(super) async fn watch(
         .map(Stamp::from)
         .filter(|last| app.replica.knows(*last));
     let watcher = app.replica.hub().watch(Arc::clone(&selection))?;
+    // A token that ended before the watch was open has woken it in vain.
+    app.access.still_admits(&caller)?;
     let connection =
         identity.map(|identity| app.fleet.connect(identity, Arc::clone(&selection), last));
     let feed = Feed {

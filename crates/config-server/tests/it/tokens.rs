@@ -7,7 +7,7 @@ use chameleon_proto::v1;
 use config_server::Settings;
 use reqwest::Method;
 use serde_json::Value;
-use test_kit::eventually;
+use test_kit::{FaultProxy, eventually, postgres};
 use tonic::Code;
 
 use crate::support::{BOOTSTRAP, Server, Watch, put, requests, subscribe};
@@ -138,6 +138,43 @@ async fn watches_end_with_their_token() {
         .await;
     assert_eq!(write.0, 200);
     staying.until("a/x", Some("y")).await;
+}
+
+#[tokio::test]
+async fn known_tokens_go_on_without_the_database() {
+    let database = postgres::database().await;
+    let proxy = FaultProxy::start(database.server_address()).await;
+    let url = database.url_through(&proxy);
+    let server = guarded_of(chameleon_store::open(&url).await.unwrap()).await;
+    let other = guarded_of(chameleon_store::open(database.url()).await.unwrap()).await;
+    let token = server.token("team-a", &["read:a/"]).await;
+    let mut watch = Watch::guarded(&server, &token, subscribe(&[], &["a/"]))
+        .await
+        .unwrap();
+    watch.next().await;
+    eventually("the other server knows it", async || {
+        (status_of(&other, &token).await == 200).then_some(())
+    })
+    .await;
+
+    proxy.cut().await;
+    let create = v1::CreateTokenRequest {
+        name: "team-b".to_owned(),
+        rules: vec!["read:b/".to_owned()],
+        lives_ms: 0,
+    };
+    let status = server.tokens().await.create(create).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(status_of(&server, &token).await, 200);
+    assert_eq!(status_of(&server, "wrong").await, 403);
+
+    // What happened meanwhile is learned when the database is back.
+    revoke(&other, "team-a").await;
+    assert_eq!(status_of(&server, &token).await, 200);
+    proxy.heal();
+    let status = watch.try_next().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(status_of(&server, &token).await, 403);
 }
 
 #[tokio::test]

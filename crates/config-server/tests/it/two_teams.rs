@@ -289,98 +289,41 @@ async fn over_consuls_sessions() {
     assert_eq!(status, 403, "{body}");
 }
 
-/// All calls of `chameleon.v1` about `team`'s prefix by whom `own` is theirs, each with what it
-/// answered.
-async fn calls(
-    client: &mut ConfigClient<Guarded>,
-    own: &str,
-    team: &str,
-) -> Vec<(&'static str, Result<String, Status>)> {
-    fn printed<T: Debug>(answer: Result<tonic::Response<T>, Status>) -> Result<String, Status> {
-        answer.map(|answer| format!("{:?}", answer.into_inner()))
-    }
-    let own = format!("{own}/own");
-    let key = format!("{team}/one");
-    let prefix = format!("{team}/");
+/// Calls with what each answered, as text.
+type Answers = Vec<(&'static str, Result<String, Status>)>;
+
+fn printed<T: Debug>(answer: Result<tonic::Response<T>, Status>) -> Result<String, Status> {
+    answer.map(|answer| format!("{:?}", answer.into_inner()))
+}
+
+/// All calls of `chameleon.v1` about `team`'s prefix by whom `own` is theirs.
+async fn calls(client: &mut ConfigClient<Guarded>, own: &str, team: &str) -> Answers {
+    let mut answers = reads(client, team).await;
+    answers.extend(writes(client, own, team).await);
+    answers
+}
+
+async fn reads(client: &mut ConfigClient<Guarded>, team: &str) -> Answers {
+    let (key, prefix) = (format!("{team}/one"), format!("{team}/"));
     let mut answers = Vec::new();
-    for (name, keys, prefixes) in [
-        ("key", vec![key.clone()], vec![]),
-        ("prefix", vec![], vec![prefix.clone()]),
+    for (keys, prefixes, revision) in [
+        (vec![key.clone()], vec![], 0),
+        (vec![key.clone()], vec![], 14),
+        (vec![], vec![prefix.clone()], 0),
+        (vec![], vec![prefix.clone()], 14),
     ] {
         let read = v1::ReadRequest {
-            keys: keys.clone(),
-            prefixes: prefixes.clone(),
-            revision: 0,
+            keys,
+            prefixes,
+            revision,
         };
-        let past = v1::ReadRequest {
-            revision: 14,
-            ..read.clone()
+        let states = match client.read(read).await {
+            Ok(states) => states.into_inner().try_collect::<Vec<_>>().await,
+            Err(status) => Err(status),
         };
-        for (call, request) in [("read", read), ("read of the past", past)] {
-            let states = match client.read(request).await {
-                Ok(states) => states.into_inner().try_collect::<Vec<_>>().await,
-                Err(status) => Err(status),
-            };
-            answers.push((call, states.map(|states| format!("{name} {states:?}"))));
-        }
+        answers.push(("read", states.map(|states| format!("{states:?}"))));
     }
-    let mut commit = async |case: &'static str, header, operations| {
-        let answer = client.commit(requests(header, vec![operations])).await;
-        answers.push((case, printed(answer)));
-    };
-    let header = v1::CommitHeader::default;
-    let delete = v1::operation::Operation::Delete(format!("{team}/four"));
-    let delete_prefix = v1::operation::Operation::DeletePrefix(format!("{team}/tree/"));
-    let of = |operation| v1::Operation {
-        operation: Some(operation),
-    };
-    commit("put", header(), vec![put(&key, "for-a")]).await;
-    commit(
-        "put among own",
-        header(),
-        vec![put(&own, "x"), put(&key, "x")],
-    )
-    .await;
-    commit("delete", header(), vec![of(delete)]).await;
-    commit("delete prefix", header(), vec![of(delete_prefix)]).await;
-    for precondition in [
-        v1::precondition::Precondition::Absent(format!("{team}/none")),
-        v1::precondition::Precondition::AtRevision(v1::AtRevision {
-            key: format!("{team}/five"),
-            revision: 5,
-        }),
-        v1::precondition::Precondition::Unchanged(v1::Unchanged {
-            prefix: prefix.clone(),
-            since: 100,
-        }),
-    ] {
-        let header = v1::CommitHeader {
-            preconditions: vec![v1::Precondition {
-                precondition: Some(precondition),
-            }],
-            ..v1::CommitHeader::default()
-        };
-        commit("condition", header, vec![put(&own, "y")]).await;
-    }
-    let source = v1::CommitHeader {
-        source: Some(v1::SourceUpdate {
-            name: format!("source-{team}"),
-            expected_commit: String::new(),
-            commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
-            profiles: Vec::new(),
-        }),
-        ..v1::CommitHeader::default()
-    };
-    commit(
-        "source",
-        source,
-        vec![put(&format!("{team}/git.yml"), "x: 1")],
-    )
-    .await;
-    for (key, prefix) in [
-        (key.clone(), String::new()),
-        (String::new(), prefix.clone()),
-    ] {
+    for (key, prefix) in [(key, String::new()), (String::new(), prefix.clone())] {
         let history = v1::HistoryRequest {
             key,
             prefix,
@@ -394,6 +337,68 @@ async fn calls(
         prefix,
     };
     answers.push(("diff", printed(client.diff(diff).await)));
+    answers
+}
+
+async fn writes(client: &mut ConfigClient<Guarded>, own: &str, team: &str) -> Answers {
+    use v1::operation::Operation;
+    use v1::precondition::Precondition;
+    let own = format!("{own}/own");
+    let key = format!("{team}/one");
+    let mut answers = Vec::new();
+    let mut commit = async |case, header, operations| {
+        let answer = client.commit(requests(header, vec![operations])).await;
+        answers.push((case, printed(answer)));
+    };
+    let header = v1::CommitHeader::default;
+    let of = |operation| v1::Operation {
+        operation: Some(operation),
+    };
+    let delete = of(Operation::Delete(format!("{team}/four")));
+    let delete_prefix = of(Operation::DeletePrefix(format!("{team}/tree/")));
+    commit("put", header(), vec![put(&key, "for-a")]).await;
+    commit(
+        "put behind own",
+        header(),
+        vec![put(&own, "x"), put(&key, "x")],
+    )
+    .await;
+    commit("delete", header(), vec![delete]).await;
+    commit("delete prefix", header(), vec![delete_prefix]).await;
+    for precondition in [
+        Precondition::Absent(format!("{team}/none")),
+        Precondition::AtRevision(v1::AtRevision {
+            key: format!("{team}/five"),
+            revision: 5,
+        }),
+        Precondition::Unchanged(v1::Unchanged {
+            prefix: format!("{team}/"),
+            since: 100,
+        }),
+    ] {
+        let header = v1::CommitHeader {
+            preconditions: vec![v1::Precondition {
+                precondition: Some(precondition),
+            }],
+            ..header()
+        };
+        commit("condition", header, vec![put(&own, "y")]).await;
+    }
+    let source = v1::CommitHeader {
+        source: Some(v1::SourceUpdate {
+            name: format!("source-{team}"),
+            expected_commit: String::new(),
+            commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            profiles: Vec::new(),
+        }),
+        ..header()
+    };
+    commit(
+        "source",
+        source,
+        vec![put(&format!("{team}/git.yml"), "x: 1")],
+    )
+    .await;
     answers
 }
 

@@ -13,12 +13,13 @@ const TARGET: &str = "audit";
 /// How many of a transaction's operations are told by name.
 const TOLD: usize = 20;
 
-/// A call came without a valid token.
-pub(super) fn turned_away(peer: Peer, denied: Denied) {
+/// A call came without a valid token, or `who` had one that has ended meanwhile.
+pub(super) fn turned_away(who: &str, peer: Peer, denied: Denied) {
     let from = peer.to_string();
     let reason = denied.to_string();
     tracing::warn!(
         target: TARGET,
+        who,
         from = from.as_str(),
         reason = reason.as_str(),
         "turned a call away"
@@ -38,8 +39,60 @@ pub(super) fn refused(caller: &Caller, forbidden: &Forbidden) {
     );
 }
 
-/// What a transaction is about, while it still is at hand; nothing where nobody listens.
-pub(crate) fn summary(transaction: &Transaction) -> String {
+/// A change that `caller` asks for, whose end is told also where the caller does not wait for it.
+pub(crate) struct Attempt<'a> {
+    caller: &'a Caller,
+    what: String,
+    is_told: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(caller: &'a Caller, transaction: &Transaction) -> Self {
+        Self {
+            caller,
+            what: summary(transaction),
+            is_told: false,
+        }
+    }
+
+    /// Tells what became of it.
+    pub(crate) fn ended(mut self, outcome: &Result<Outcome, Error>) {
+        match outcome {
+            Ok(Outcome::Committed(stamp)) => self.tell("committed", Some(stamp.revision.0)),
+            Ok(Outcome::Unchanged(stamp)) => self.tell("unchanged", Some(stamp.revision.0)),
+            Ok(Outcome::Refused(_)) => self.tell("not met", None),
+            // It has an event of its own.
+            Err(Error::Forbidden(_)) => self.is_told = true,
+            Err(Error::Faulty(_)) => self.tell("faulty", None),
+            Err(_) => self.tell("failed", None),
+        }
+    }
+
+    fn tell(&mut self, outcome: &str, revision: Option<u64>) {
+        self.is_told = true;
+        let from = self.caller.peer().to_string();
+        tracing::info!(
+            target: TARGET,
+            who = self.caller.name(),
+            from = from.as_str(),
+            what = self.what.as_str(),
+            outcome,
+            revision,
+            "asked for a change"
+        );
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell("left", None);
+        }
+    }
+}
+
+/// What a transaction is about; nothing where nobody listens.
+fn summary(transaction: &Transaction) -> String {
     if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
         return String::new();
     }
@@ -51,29 +104,6 @@ pub(crate) fn summary(transaction: &Transaction) -> String {
         told.insert(0, format!("source {}", update.name));
     }
     told.join(", ")
-}
-
-/// A transaction of `caller` has come to an end.
-pub(crate) fn committed(caller: &Caller, what: &str, outcome: &Result<Outcome, Error>) {
-    let (outcome, revision) = match outcome {
-        Ok(Outcome::Committed(stamp)) => ("committed", Some(stamp.revision.0)),
-        Ok(Outcome::Unchanged(stamp)) => ("unchanged", Some(stamp.revision.0)),
-        Ok(Outcome::Refused(_)) => ("not met", None),
-        // It has an event of its own.
-        Err(Error::Forbidden(_)) => return,
-        Err(Error::Faulty(_)) => ("faulty", None),
-        Err(_) => ("failed", None),
-    };
-    let from = caller.peer().to_string();
-    tracing::info!(
-        target: TARGET,
-        who = caller.name(),
-        from = from.as_str(),
-        what,
-        outcome,
-        revision,
-        "asked for a change"
-    );
 }
 
 /// A token was created, rotated or revoked.

@@ -154,10 +154,10 @@ impl Caller {
         (self.grant()).is_none_or(|grant| grant.allows_all_under(right, prefix))
     }
 
-    /// The part of `selection` that may be read.
+    /// What lies under `prefix` and may be read.
     ///
     /// # Errors
-    /// That is nothing.
+    /// There is no place where anything could.
     pub(crate) fn readable(&self, prefix: Prefix) -> Result<Selection, Forbidden> {
         let all = Selection::prefix(prefix.clone());
         let Some(grant) = self.grant() else {
@@ -274,8 +274,8 @@ impl Caller {
 
     /// Fails unless all that `transaction` asks for is allowed on `state`.
     ///
-    /// What depends on the state is as true as this server's copy of it, which others may be a
-    /// moment ahead of; no key out of reach depends on it.
+    /// Which source owns a key, and who a session, is taken from `state`, which may be a moment behind
+    /// the store; which keys are within reach is not.
     pub(crate) fn may_commit(
         &self,
         transaction: &Transaction,

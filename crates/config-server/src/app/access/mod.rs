@@ -131,7 +131,8 @@ impl Access {
     /// Lets a call in that shows `token`, and says whose it is; an empty one counts as none.
     pub(crate) fn admit(&self, token: Option<&str>, peer: Peer) -> Result<Caller, Denied> {
         let found = self.find(token, SystemTime::now().into());
-        let (principal, proof) = found.inspect_err(|denied| audit::turned_away(peer, *denied))?;
+        let (principal, proof) =
+            found.inspect_err(|denied| audit::turned_away("", peer, *denied))?;
         Ok(Caller::new(principal, proof, peer))
     }
 
@@ -142,7 +143,7 @@ impl Access {
         };
         let valid = self.valid(&Secret(hash), SystemTime::now().into());
         if valid.is_none() {
-            audit::turned_away(caller.peer(), Denied::Unknown);
+            audit::turned_away(caller.name(), caller.peer(), Denied::Unknown);
             return Err(Denied::Unknown);
         }
         Ok(())

@@ -24,6 +24,8 @@ pub(super) async fn overtaken(
     watcher: &Watcher,
     index: impl Fn(&Snapshot) -> Revision,
 ) -> Result<Arc<Snapshot>, Refused> {
+    // A token that ended before the watch was open has woken it in vain.
+    face.app.access.still_admits(caller)?;
     let limit = tokio::time::sleep(jittered(wait.limit));
     tokio::pin!(limit);
     let epoch = face.app.replica.snapshot().stamp().epoch;
