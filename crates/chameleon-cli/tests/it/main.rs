@@ -5,3 +5,4 @@ mod commands;
 mod dev;
 mod reference_job;
 mod rig;
+mod tokens;
