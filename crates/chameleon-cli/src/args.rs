@@ -1,7 +1,9 @@
 //! What can be typed after `chameleon`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use chameleon_model::Rule;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Real-time service configuration: from git to every running instance.
@@ -123,6 +125,11 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Bring keys to what an export says.
     Import(ImportArgs),
+    /// Create, list, rotate and revoke tokens; takes the bootstrap token.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Search for an address, and tell which vendor served it.
     Search {
         /// A place or an address.
@@ -141,6 +148,45 @@ pub(crate) enum Command {
     /// Tell git-sync of a push; what a repository's post-receive hook calls.
     #[command(hide = true)]
     PushHook(PushHookArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Create a token, and print its secret; it is shown this once.
+    Create(TokenCreateArgs),
+    /// List the tokens with what they allow, never their secrets.
+    List,
+    /// Give a token a new secret, and print it; it is shown this once.
+    Rotate {
+        /// The token's name.
+        name: String,
+        /// How long the secret that it has is valid beside the new one; `0s` ends it at once.
+        #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+        grace: Duration,
+    },
+    /// End a token; its watches end within a second or so.
+    Revoke {
+        /// The token's name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreateArgs {
+    /// Its name, for the history and the audit; no name is given twice.
+    pub(crate) name: String,
+    /// What it allows: `read:`, `write:` or `override:`, then a key or a prefix that ends in `/`.
+    ///
+    /// Each right includes the ones before; `override` is for keys that a git source owns.
+    #[arg(long, required = true, value_name = "RULE", value_parser = rule)]
+    pub(crate) allow: Vec<Rule>,
+    /// When it ends, such as `90d`; never if left out.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) expires: Option<Duration>,
+}
+
+fn rule(text: &str) -> Result<Rule, String> {
+    (text.parse::<Rule>()).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Args)]

@@ -89,6 +89,9 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
         Command::Import(args) => {
             return commands::import::run(&bulk_api(global)?, args, screen).await;
         }
+        Command::Token { command } => {
+            commands::token::run(&api(global)?, command, screen).await?;
+        }
         Command::Search { query, at } => commands::search::run(&query, &at, screen).await?,
         Command::Validate(args) => return commands::validate::run(&args, screen),
         Command::Completion { shell } => commands::completion(shell)?,

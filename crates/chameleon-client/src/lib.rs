@@ -12,8 +12,8 @@ mod outcomes;
 
 pub use api::{
     Api, ApiError, ApiSettings, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff,
-    Fleet, HistoryQuery, Identity, Instance, KeyChange, Selection, ServerStatus, Source, State,
-    SyncReport, Token, Update, Watch,
+    Fleet, HistoryQuery, Identity, Instance, IssuedToken, KeyChange, Secret, Selection,
+    ServerStatus, Source, State, SyncReport, Token, TokenInfo, Update, Watch,
 };
 pub use builder::{Builder, ConnectError};
 pub use chameleon::{BindError, Chameleon};

@@ -79,6 +79,8 @@ pub struct Session {
     pub ttl: Option<Duration>,
     /// How long its entries refuse a new lock after it ended without releasing them.
     pub lock_delay: Duration,
+    /// The token that opened it, which alone may end it; empty where none was needed.
+    pub opened_by: String,
     /// The revision that opened it.
     pub create_revision: Revision,
 }

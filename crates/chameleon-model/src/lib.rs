@@ -3,8 +3,10 @@
 //! * [`Key`], [`Prefix`], [`Entry`], [`Session`]: what the store holds;
 //! * [`Transaction`], [`Operation`], [`Precondition`], [`Outcome`], [`Commit`]: how it changes;
 //! * [`Snapshot`], [`Stamp`]: the whole of it at one revision, and that state's name;
+//! * [`Right`], [`Rule`], [`Grant`], [`Token`]: who may do what;
 //! * [`decide()`](decide()): the rules by which transactions become commits.
 
+mod access;
 pub mod check;
 mod decide;
 pub mod document;
@@ -14,6 +16,9 @@ mod snapshot;
 mod stamp;
 mod transaction;
 
+pub use access::{
+    Grant, Right, Rule, RuleError, Scope, Token, TokenHash, TokenName, TokenNameError,
+};
 pub use decide::{Decided, Known, decide};
 pub use entry::{Entry, MAX_VALUE_BYTES, Session, SessionBehavior, SessionId};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};

@@ -6,14 +6,16 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use chameleon_model::{Stamp, Timestamp};
+use chameleon_model::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
-use crate::Notifications;
 use crate::records::Batch;
+use crate::rows::StoredRule;
+use crate::{Notice, Notifications};
 
 /// A database that the verbs run on.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -42,8 +44,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Begins a transaction beside commits: it deletes what no reader needs, or beats a heart.
     fn begin_beside(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
 
-    /// Tells followers of a new head that the transaction's own notice does not reach.
-    fn wake(&self, head: Stamp);
+    /// Tells followers that the transaction's own notice does not reach.
+    fn wake(&self, notice: Notice);
 
     /// See [`crate::Store::notifications`].
     fn follow(&self) -> Notifications;
@@ -137,8 +139,11 @@ impl From<String> for Sql {
 #[derive(Clone, Debug)]
 pub(crate) enum Argument {
     Number(i64),
+    MaybeNumber(Option<i64>),
     Text(String),
+    Bytes(Vec<u8>),
     Id(Uuid),
+    Rules(Json<Vec<StoredRule>>),
 }
 
 /// Implements the parts of [`Tx`] that read alike for both drivers.
@@ -156,6 +161,9 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Number(value) => query.bind(value),
                     $crate::backend::Argument::Text(value) => query.bind(value),
                     $crate::backend::Argument::Id(value) => query.bind(value),
+                    $crate::backend::Argument::MaybeNumber(value) => query.bind(value),
+                    $crate::backend::Argument::Bytes(value) => query.bind(value),
+                    $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
             query.fetch_all(&mut **self).await
@@ -173,6 +181,9 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Number(value) => query.bind(value),
                     $crate::backend::Argument::Text(value) => query.bind(value),
                     $crate::backend::Argument::Id(value) => query.bind(value),
+                    $crate::backend::Argument::MaybeNumber(value) => query.bind(value),
+                    $crate::backend::Argument::Bytes(value) => query.bind(value),
+                    $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
             Ok(query.execute(&mut **self).await?.rows_affected())

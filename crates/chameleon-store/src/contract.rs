@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Key, Outcome, Prefix, Revision, Session, SessionId, Snapshot, SourceMarker,
-    Stamp, Transaction,
+    Commit, Epoch, Grant, Key, Outcome, Prefix, Revision, Scope, Session, SessionId, Snapshot,
+    SourceMarker, Stamp, Token, TokenHash, TokenName, Transaction,
 };
 use futures::stream::BoxStream;
 
@@ -92,6 +92,29 @@ pub trait Store: Send + Sync + 'static {
         renewable: Duration,
     ) -> Result<Committed, StoreError>;
 
+    /// All tokens that were not revoked, by name; those that have expired too.
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
+
+    /// Creates a token; `None` if there is or was one of that name. Takes no revision, but wakes
+    /// the followers of all stores, as [`rotate_token`](Self::rotate_token) and
+    /// [`revoke_token`](Self::revoke_token) do.
+    async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError>;
+
+    /// Gives a token a new secret; the one that it had is valid for `grace` more. `None` if there is
+    /// no such token, or no more.
+    ///
+    /// Within the grace of a rotation before, the secret in between ends at once, and the one before
+    /// that stays: a rotation whose answer was lost can be repeated.
+    async fn rotate_token(
+        &self,
+        name: &TokenName,
+        hash: TokenHash,
+        grace: Duration,
+    ) -> Result<Option<Token>, StoreError>;
+
+    /// Ends a token, and says whether there was one. Its name is never given again.
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError>;
+
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
     /// and from time to time for safety. Items may be merged into the newest and may come without
     /// cause; the first comes at once.
@@ -134,6 +157,21 @@ pub enum Changes {
     OtherLineage,
 }
 
+/// A token that is to be created.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// What it is called.
+    pub name: TokenName,
+    /// The hash of its secret.
+    pub hash: TokenHash,
+    /// What it allows.
+    pub grant: Grant,
+    /// How long it lives, by the database's clock; for ever if absent.
+    pub lives: Option<Duration>,
+    /// Who asked for it.
+    pub created_by: String,
+}
+
 /// Which past commits are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryQuery {
@@ -141,6 +179,8 @@ pub struct HistoryQuery {
     pub key: Option<Key>,
     /// Only those that changed a key under this prefix.
     pub prefix: Option<Prefix>,
+    /// Only those that changed a key in one of these scopes; everywhere if absent.
+    pub within: Option<Vec<Scope>>,
     /// Only those before this revision.
     pub before: Option<Revision>,
     /// At most so many.

@@ -20,12 +20,15 @@ mod read;
 mod records;
 mod rows;
 mod sqlite;
+mod tokens;
 mod verbs;
 
 use std::time::Duration;
 
 pub use address::{migrate, open, redacted};
-pub use contract::{Changes, Committed, HistoryQuery, Notice, Notifications, Store, StoreError};
+pub use contract::{
+    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
+};
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::SqliteStore;
 

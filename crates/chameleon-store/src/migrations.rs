@@ -24,12 +24,14 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 1, "0001_history"),
     embedded!("postgres", 2, "0002_access_and_fleet"),
     embedded!("postgres", 3, "0003_lock_delays"),
+    embedded!("postgres", 4, "0004_tokens_and_sessions"),
 ];
 
 const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 1, "0001_history"),
     embedded!("sqlite", 2, "0002_access"),
     embedded!("sqlite", 3, "0003_lock_delays"),
+    embedded!("sqlite", 4, "0004_tokens_and_sessions"),
 ];
 
 pub(crate) async fn run_on_postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{
-    Change, Commit, Known, Operation, Prefix, Revision, Session, SessionChange, SessionId,
+    Change, Commit, Known, Operation, Prefix, Revision, Scope, Session, SessionChange, SessionId,
     Snapshot, SnapshotParts, SourceMarker, Stamp, Transaction,
 };
 
@@ -43,7 +43,7 @@ macro_rules! sessions {
     ($rest:literal) => {
         concat!(
             "SELECT c.session, c.revision, c.live, c.name, c.behavior, c.ttl_nanos, \
-             c.lock_delay_nanos, c.create_revision FROM session_changes c ",
+             c.lock_delay_nanos, c.create_revision, c.opened_by FROM session_changes c ",
             $rest
         )
     };
@@ -301,8 +301,38 @@ fn selection(query: &HistoryQuery, floor: Revision) -> Option<(String, Vec<Argum
             sql.push(')');
         }
     }
+    if let Some(scopes) = &query.within {
+        let mut any = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            any.push(condition(scope, &mut arguments));
+        }
+        // Nothing lies in no scope.
+        let any = if any.is_empty() {
+            "1 = 0".to_owned()
+        } else {
+            any.join(" OR ")
+        };
+        let _ = write!(
+            sql,
+            " AND revision IN (SELECT revision FROM changes WHERE {any})"
+        );
+    }
     sql.push_str(" ORDER BY revision DESC LIMIT $3");
     Some((sql, arguments))
+}
+
+/// The condition on a change's key to lie in `scope`.
+fn condition(scope: &Scope, arguments: &mut Vec<Argument>) -> String {
+    let mut bind = |text: String| {
+        arguments.push(Argument::Text(text));
+        arguments.len()
+    };
+    let start = bind(scope.as_str().to_owned());
+    match scope.prefix().map(end_of) {
+        None => format!("key = ${start}"),
+        Some(None) => format!("key >= ${start}"),
+        Some(Some(end)) => format!("(key >= ${start} AND key < ${})", bind(end)),
+    }
 }
 
 /// The least text above all that begin with `prefix`, in bytewise order; `None` if there is none.
@@ -462,12 +492,13 @@ mod tests {
         let query = HistoryQuery {
             key: Some(Key::new("a/b").unwrap()),
             prefix: Some(Prefix::new("a/")),
+            within: Some(vec![Scope::new("a/").unwrap(), Scope::new("a/c").unwrap()]),
             before: Some(Revision(9)),
             limit: 5,
         };
         let (sql, arguments) = selection(&query, Revision(2)).unwrap();
-        assert_eq!(arguments.len(), 6);
-        for n in 1..=6 {
+        assert_eq!(arguments.len(), 9);
+        for n in 1..=9 {
             assert!(sql.contains(&format!("${n}")), "{sql}");
         }
     }

@@ -85,6 +85,7 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) ttl_nanos: Option<i64>,
     pub(crate) lock_delay_nanos: i64,
     pub(crate) create_revision: i64,
+    pub(crate) opened_by: &'a str,
 }
 
 pub(crate) struct SourceRecord<'a> {
@@ -241,6 +242,7 @@ fn session_of<'a>(commit: &Commit, change: &'a SessionChange) -> SessionRecord<'
             ttl_nanos: session.ttl.map(nanos),
             lock_delay_nanos: nanos(session.lock_delay),
             create_revision: number(session.create_revision),
+            opened_by: &session.opened_by,
         },
         SessionChange::Ended(id) => SessionRecord {
             session: id.0,
@@ -251,6 +253,7 @@ fn session_of<'a>(commit: &Commit, change: &'a SessionChange) -> SessionRecord<'
             ttl_nanos: None,
             lock_delay_nanos: 0,
             create_revision: 0,
+            opened_by: "",
         },
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    Change, Commit, CommitId, Entry, Epoch, GitOrigin, Key, Origin, Outcome, RequestId, Revision,
-    Session, SessionBehavior, SessionChange, SessionId, SourceMarker, SourceName, SourceUpdate,
-    Stage, StageTime, Stamp, Tag, Timestamp,
+    Change, Commit, CommitId, Entry, Epoch, GitOrigin, Grant, Key, Origin, Outcome, RequestId,
+    Revision, Right, Rule, Scope, Session, SessionBehavior, SessionChange, SessionId, SourceMarker,
+    SourceName, SourceUpdate, Stage, StageTime, Stamp, Tag, Timestamp, Token, TokenHash, TokenName,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -118,6 +118,7 @@ row! {
         ttl_nanos: Option<i64>,
         lock_delay_nanos: i64,
         create_revision: i64,
+        opened_by: String,
     }
 }
 
@@ -166,6 +167,30 @@ row! {
     RevisionRow {
         revision: i64,
     }
+}
+
+row! {
+    /// A token.
+    TokenRow {
+        name: String,
+        hash: Vec<u8>,
+        rules: Json<Vec<StoredRule>>,
+        created_micros: i64,
+        created_by: String,
+        expires_micros: Option<i64>,
+        replaced_hash: Option<Vec<u8>>,
+        replaced_until_micros: Option<i64>,
+    }
+}
+
+/// A rule as it stands in a token's `rules`, with either a prefix or a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredRule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    rights: String,
 }
 
 /// A stage's time as it stands in a transaction's `stages`.
@@ -251,9 +276,63 @@ impl TryFrom<SessionRow> for SessionChange {
             behavior,
             ttl: row.ttl_nanos.map(duration).transpose()?,
             lock_delay: duration(row.lock_delay_nanos)?,
+            opened_by: row.opened_by,
             create_revision: revision(row.create_revision)?,
         })))
     }
+}
+
+/// The rules of `grant` as they are stored.
+pub(crate) fn stored_rules(grant: &Grant) -> Json<Vec<StoredRule>> {
+    let stored = |rule: &Rule| StoredRule {
+        prefix: rule.scope.prefix().map(ToString::to_string),
+        key: rule.scope.key().map(ToString::to_string),
+        rights: rule.right.name().to_owned(),
+    };
+    Json(grant.rules().iter().map(stored).collect())
+}
+
+impl TryFrom<StoredRule> for Rule {
+    type Error = StoreError;
+
+    fn try_from(stored: StoredRule) -> Result<Self, StoreError> {
+        let right = Right::ALL
+            .into_iter()
+            .find(|right| right.name() == stored.rights)
+            .ok_or_else(|| damaged(format!("a token has the right `{}`", stored.rights)))?;
+        let text = stored.prefix.or(stored.key).unwrap_or_default();
+        let scope = Scope::new(&text).map_err(|error| damaged(error.to_string()))?;
+        Ok(Self { right, scope })
+    }
+}
+
+impl TryFrom<TokenRow> for Token {
+    type Error = StoreError;
+
+    fn try_from(row: TokenRow) -> Result<Self, StoreError> {
+        let rules: Vec<Rule> = (row.rules.0.into_iter())
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()?;
+        let replaced = match (row.replaced_hash, row.replaced_until_micros) {
+            (Some(hash), Some(until)) => Some((token_hash(&hash)?, Timestamp(until))),
+            _ => None,
+        };
+        Ok(Self {
+            name: TokenName::new(&row.name).map_err(|error| damaged(error.to_string()))?,
+            grant: Grant::new(rules),
+            hash: token_hash(&row.hash)?,
+            replaced,
+            created: Timestamp(row.created_micros),
+            created_by: row.created_by,
+            expires: row.expires_micros.map(Timestamp),
+        })
+    }
+}
+
+fn token_hash(stored: &[u8]) -> Result<TokenHash, StoreError> {
+    let hash = stored.try_into();
+    hash.map(TokenHash)
+        .map_err(|_| damaged(format!("a token's hash has {} bytes", stored.len())))
 }
 
 impl TryFrom<LockDelayRow> for (Key, Timestamp) {

@@ -6,14 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chameleon_model::{
     Commit, Decided, Epoch, Known, Operation, Origin, Revision, Session, SessionId, Snapshot,
-    SourceMarker, Stamp, Tag, Transaction, decide,
+    SourceMarker, Stamp, Tag, Token, TokenHash, TokenName, Transaction, decide,
 };
 
 use crate::backend::{Argument, Backend, Tx};
 use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
-use crate::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError, clean, read};
+use crate::{
+    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError, clean,
+    read, tokens,
+};
 
 #[async_trait]
 impl<B: Backend> Store for B {
@@ -89,6 +92,31 @@ impl<B: Backend> Store for B {
         within(self.patience().verb, end_overdue(self, base, renewable)).await
     }
 
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        within(self.patience().verb, tokens::all(self)).await
+    }
+
+    async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError> {
+        within(self.patience().verb, tokens::create(self, token)).await
+    }
+
+    async fn rotate_token(
+        &self,
+        name: &TokenName,
+        hash: TokenHash,
+        grace: Duration,
+    ) -> Result<Option<Token>, StoreError> {
+        within(
+            self.patience().verb,
+            tokens::rotate(self, name, hash, grace),
+        )
+        .await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
+        within(self.patience().verb, tokens::revoke(self, name)).await
+    }
+
     fn notifications(&self) -> Notifications {
         self.follow()
     }
@@ -137,7 +165,7 @@ async fn commit_at_once(
     let Some(at) = store.write_at_once(&batch, &asked).await? else {
         return Ok(None);
     };
-    store.wake(decided.snapshot.stamp());
+    store.wake(Notice::Head(decided.snapshot.stamp()));
     drop(batch);
     for commit in &mut decided.commits {
         Arc::make_mut(commit).at = at;
@@ -169,7 +197,7 @@ async fn commit_locked<B: Backend>(
         tx.commit().await?;
     }
     if batch.moves_head() {
-        store.wake(decided.snapshot.stamp());
+        store.wake(Notice::Head(decided.snapshot.stamp()));
     }
     drop(batch);
     Ok(committed(missed, decided))
@@ -282,7 +310,7 @@ async fn begin_epoch(
         .await?;
     tx.notify().await?;
     tx.commit().await?;
-    store.wake(stamp);
+    store.wake(Notice::Look);
     Ok(stamp)
 }
 

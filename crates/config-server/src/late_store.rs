@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Transaction,
+    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Token, TokenHash,
+    TokenName, Transaction,
 };
-use chameleon_store::{Changes, Committed, HistoryQuery, Notifications, Store, StoreError};
+use chameleon_store::{
+    Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
+};
 use futures::{FutureExt as _, StreamExt as _};
 use service_kit::{Backoff, Lifecycle};
 use tokio::sync::watch;
@@ -140,6 +143,27 @@ impl Store for LateStore {
     ) -> Result<Committed, StoreError> {
         let store = self.opened().await?;
         store.end_overdue_sessions(base, renewable).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.opened().await?.tokens().await
+    }
+
+    async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError> {
+        self.opened().await?.create_token(token).await
+    }
+
+    async fn rotate_token(
+        &self,
+        name: &TokenName,
+        hash: TokenHash,
+        grace: Duration,
+    ) -> Result<Option<Token>, StoreError> {
+        self.opened().await?.rotate_token(name, hash, grace).await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
+        self.opened().await?.revoke_token(name).await
     }
 
     fn notifications(&self) -> Notifications {

@@ -16,8 +16,8 @@ use service_kit::settings::CommonArgs;
 /// What a server is told before it starts; listeners and the store are given beside it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The token that every call on every face has to show. Without one, only loopback addresses
-    /// may be listened on.
+    /// The bootstrap token, which allows everything. With it every call on every face has to show this
+    /// one or another; without one, only loopback addresses may be listened on.
     pub token: Option<SecretString>,
     /// Profiles by which writes that come from no source are checked, beside those that the sources
     /// declare.
@@ -227,7 +227,7 @@ pub struct Options {
     #[arg(long, global = true, env = "CHAMELEON_SNAPSHOT", value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
 
-    /// A file with the token that every call has to show
+    /// A file with the token that allows everything and makes others; calls then need a token
     #[arg(
         long,
         global = true,

@@ -260,7 +260,7 @@ mod tests {
         };
         let sizes = |operations| grouped(operations).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(vec![]), [0; 0]);
-        let small = (0..TRANSACTION_OPERATIONS + 1).map(|number| put(number, 1));
+        let small = (0..=TRANSACTION_OPERATIONS).map(|number| put(number, 1));
         assert_eq!(sizes(small.collect()), [TRANSACTION_OPERATIONS, 1]);
         let quarter = TRANSACTION_BYTES / 4;
         let large = (0..5).map(|number| put(number, quarter));

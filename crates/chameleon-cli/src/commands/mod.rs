@@ -9,6 +9,7 @@ pub(crate) mod ls;
 pub(crate) mod put;
 pub(crate) mod search;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod validate;
 pub(crate) mod watch;
 

@@ -6,3 +6,4 @@ mod dev;
 mod export;
 mod reference_job;
 mod rig;
+mod tokens;

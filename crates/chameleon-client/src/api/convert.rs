@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chameleon_model::Timestamp;
+use chameleon_model::{RuleError, Timestamp, TokenName};
 use chameleon_proto::{Invalid, v1};
 
 use super::state::parse_key;
 use super::types::{
     CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity, Instance,
-    KeyChange, ServerStatus, Source, SyncReport,
+    IssuedToken, KeyChange, Secret, ServerStatus, Source, SyncReport, TokenInfo,
 };
 
 impl From<Identity> for v1::Identity {
@@ -99,6 +99,50 @@ impl TryFrom<v1::DiffResponse> for Difference {
             from: response.from.unwrap_or_default().into(),
             to: response.to.unwrap_or_default().into(),
             entries: entries.collect::<Result<_, Invalid>>()?,
+        })
+    }
+}
+
+impl TryFrom<v1::Token> for TokenInfo {
+    type Error = Invalid;
+
+    fn try_from(token: v1::Token) -> Result<Self, Invalid> {
+        let invalid = |field, reason| Invalid { field, reason };
+        let rules = token.rules.iter().map(|rule| {
+            let rule = rule.parse();
+            rule.map_err(|error: RuleError| invalid("token.rules", error.to_string()))
+        });
+        let moment = |at: i64| (at != 0).then_some(Timestamp(at));
+        Ok(Self {
+            name: TokenName::new(&token.name)
+                .map_err(|error| invalid("token.name", error.to_string()))?,
+            rules: rules.collect::<Result<_, _>>()?,
+            created: Timestamp(token.created_us),
+            created_by: token.created_by,
+            expires: moment(token.expires_us),
+            replaced_until: moment(token.replaced_until_us),
+        })
+    }
+}
+
+impl TryFrom<v1::CreateTokenResponse> for IssuedToken {
+    type Error = Invalid;
+
+    fn try_from(response: v1::CreateTokenResponse) -> Result<Self, Invalid> {
+        Ok(Self {
+            token: response.token.unwrap_or_default().try_into()?,
+            secret: Secret(response.secret),
+        })
+    }
+}
+
+impl TryFrom<v1::RotateTokenResponse> for IssuedToken {
+    type Error = Invalid;
+
+    fn try_from(response: v1::RotateTokenResponse) -> Result<Self, Invalid> {
+        Ok(Self {
+            token: response.token.unwrap_or_default().try_into()?,
+            secret: Secret(response.secret),
         })
     }
 }

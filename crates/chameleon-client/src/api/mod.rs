@@ -11,7 +11,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::{Operation, RequestId, Revision, Stamp, Transaction};
+use chameleon_model::{Operation, RequestId, Revision, Rule, Stamp, TokenName, Transaction};
 use chameleon_proto::{commit_requests, v1};
 use uuid::Uuid;
 
@@ -24,7 +24,8 @@ pub use state::Update;
 pub use token::Token;
 pub use types::{
     CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity,
-    Instance, KeyChange, Selection, ServerStatus, Source, State, SyncReport,
+    Instance, IssuedToken, KeyChange, Secret, Selection, ServerStatus, Source, State, SyncReport,
+    TokenInfo,
 };
 pub use watch::Watch;
 pub(crate) use watch::WatchEvent;
@@ -59,11 +60,14 @@ impl Default for ApiSettings {
 /// Calls a method that has one message each way.
 macro_rules! unary {
     ($api:ident, $method:ident($message:expr)) => {
+        unary!($api.client, $method($message))
+    };
+    ($api:ident.$client:ident, $method:ident($message:expr)) => {
         $api.servers
             .call(None, $message, |mut attempt, message| async move {
                 let request = attempt.request(message);
                 let server = attempt.server;
-                match attempt.client.$method(request).await {
+                match attempt.$client.$method(request).await {
                     Ok(response) => Ok(Answer {
                         message: response.into_inner(),
                         server,
@@ -219,6 +223,54 @@ impl Api {
         Ok(answer.message.into())
     }
 
+    /// Creates a token that allows what `rules` say, for so long or for ever.
+    ///
+    /// # Errors
+    /// The caller's token is not the bootstrap token, or the name was given to a token before; where
+    /// the answer to a first try was lost, that one, whose secret [`rotate_token`](Self::rotate_token)
+    /// replaces.
+    pub async fn create_token(
+        &self,
+        name: &TokenName,
+        rules: &[Rule],
+        lives: Option<Duration>,
+    ) -> Result<IssuedToken, ApiError> {
+        let message = v1::CreateTokenRequest {
+            name: name.to_string(),
+            rules: rules.iter().map(ToString::to_string).collect(),
+            lives_ms: lives.map_or(0, |lives| millis(lives).max(1)),
+        };
+        let answer = unary!(self.tokens, create(message)).await?;
+        answer.convert(TryInto::try_into)
+    }
+
+    /// The tokens that were not revoked, by name.
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, ApiError> {
+        let answer = unary!(self.tokens, list(v1::ListTokensRequest {})).await?;
+        answer.convert(|list| list.tokens.into_iter().map(TryInto::try_into).collect())
+    }
+
+    /// Gives a token a new secret; the one that is in use is valid for `grace` more.
+    pub async fn rotate_token(
+        &self,
+        name: &TokenName,
+        grace: Duration,
+    ) -> Result<IssuedToken, ApiError> {
+        let message = v1::RotateTokenRequest {
+            name: name.to_string(),
+            grace_ms: millis(grace),
+        };
+        let answer = unary!(self.tokens, rotate(message)).await?;
+        answer.convert(TryInto::try_into)
+    }
+
+    /// Ends a token; its watches end within a second or so, at all servers.
+    pub async fn revoke_token(&self, name: &TokenName) -> Result<(), ApiError> {
+        let name = name.to_string();
+        unary!(self.tokens, revoke(v1::RevokeTokenRequest { name })).await?;
+        Ok(())
+    }
+
     /// Watches the selected keys; `last` is a state that the caller holds and wants the changes of.
     ///
     /// Nothing is sent before the first [`Watch::next`].
@@ -230,6 +282,12 @@ impl Api {
     ) -> Watch {
         Watch::new(Arc::clone(&self.servers), selection, last, identity)
     }
+}
+
+/// Rounded up, so that nothing ends early.
+fn millis(duration: Duration) -> u64 {
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 /// A message, and the server that sent it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use chameleon_proto::v1::config_client::ConfigClient;
+use chameleon_proto::v1::tokens_client::TokensClient;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -37,7 +38,7 @@ struct Server {
     address: String,
     endpoint: Endpoint,
     // Made at the first call, because a channel needs the runtime that it will run on.
-    client: OnceLock<ConfigClient<Channel>>,
+    channel: OnceLock<Channel>,
 }
 
 impl Servers {
@@ -87,12 +88,13 @@ impl Servers {
             Some(token) => Some(token.header().await?),
         };
         let server = &self.all[index % self.all.len()];
-        let client = server.client.get_or_init(|| {
-            ConfigClient::new(server.endpoint.connect_lazy())
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        });
+        let channel = server
+            .channel
+            .get_or_init(|| server.endpoint.connect_lazy());
+        let client = ConfigClient::new(channel.clone());
         Ok(Try {
-            client: client.clone(),
+            client: client.max_decoding_message_size(MAX_MESSAGE_BYTES),
+            tokens: TokensClient::new(channel.clone()),
             server: server.address.clone(),
             token,
         })
@@ -159,6 +161,7 @@ impl Servers {
 #[derive(Debug)]
 pub(super) struct Try {
     pub(super) client: ConfigClient<Channel>,
+    pub(super) tokens: TokensClient<Channel>,
     pub(super) server: String,
     token: Option<MetadataValue<Ascii>>,
 }
@@ -207,7 +210,7 @@ impl Server {
         Ok(Self {
             address: full,
             endpoint,
-            client: OnceLock::new(),
+            channel: OnceLock::new(),
         })
     }
 }

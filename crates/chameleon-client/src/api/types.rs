@@ -1,10 +1,11 @@
 //! What the calls take and answer, in the model's words.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    CommitId, Entry, Key, Origin, Prefix, Revision, SourceName, Stamp, Timestamp,
+    CommitId, Entry, Key, Origin, Prefix, Revision, Rule, SourceName, Stamp, Timestamp, TokenName,
 };
 
 /// Which keys are wanted.
@@ -246,4 +247,47 @@ pub struct ServerStatus {
     pub store_age: Duration,
     /// The store's kind: `postgres` or `sqlite`.
     pub store: String,
+}
+
+/// A token as the server tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// What it is called.
+    pub name: TokenName,
+    /// What it allows.
+    pub rules: Vec<Rule>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The token that created it; empty where none was needed.
+    pub created_by: String,
+    /// When it ends; never if `None`.
+    pub expires: Option<Timestamp>,
+    /// Until when the secret of before the last rotation is valid.
+    pub replaced_until: Option<Timestamp>,
+}
+
+/// A token with its secret, which the server does not know any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: TokenInfo,
+    /// What to show for it.
+    pub secret: Secret,
+}
+
+/// A text that is not printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub(super) String);
+
+impl Secret {
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }

@@ -232,6 +232,7 @@ fn locks_are_taken_held_and_given_back() {
         behavior: SessionBehavior::Release,
         ttl: None,
         lock_delay: std::time::Duration::ZERO,
+        opened_by: String::new(),
         create_revision: Revision::ZERO,
     };
     let lock = |n| Operation::Lock {
@@ -281,6 +282,7 @@ fn a_lost_lock_is_not_to_be_had_until_its_delay_is_over() {
         behavior: SessionBehavior::Delete,
         ttl: None,
         lock_delay: std::time::Duration::from_micros(10),
+        opened_by: String::new(),
         create_revision: Revision::ZERO,
     };
     let lock = |n| Operation::Lock {

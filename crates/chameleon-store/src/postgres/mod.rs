@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chameleon_model::{Stamp, Timestamp};
+use chameleon_model::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
@@ -19,7 +19,7 @@ use crate::address::redacted;
 use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::failure::{At, silent, within};
 use crate::records::Batch;
-use crate::{Notifications, StoreError, migrations};
+use crate::{Notice, Notifications, StoreError, migrations};
 
 /// An idle connection is tried before its next use after so long: restarts of the database are
 /// noticed, and a busy store spends no round trip on it.
@@ -329,7 +329,7 @@ impl Backend for PostgresStore {
         self.pool.begin().await
     }
 
-    fn wake(&self, _head: Stamp) {
+    fn wake(&self, _notice: Notice) {
         // NOTIFY reaches this process too.
     }
 

@@ -37,9 +37,9 @@ const CHANGES: &str = ", put_changes AS ( \
      ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, deleted = excluded.deleted)";
 const SESSIONS: &str = ", put_session_changes AS ( \
      INSERT INTO session_changes (session, revision, live, name, behavior, ttl_nanos, \
-     lock_delay_nanos, create_revision) \
+     lock_delay_nanos, create_revision, opened_by) \
      SELECT rows.* FROM moved, UNNEST($34::uuid[], $35::bigint[], $36::boolean[], $37::text[], \
-     $38::text[], $39::bigint[], $40::bigint[], $41::bigint[]) AS rows \
+     $38::text[], $39::bigint[], $40::bigint[], $41::bigint[], $59::text[]) AS rows \
      ), ended AS ( \
      DELETE FROM sessions USING moved WHERE session = ANY($42::uuid[]) \
      ), opened AS ( \
@@ -172,6 +172,7 @@ pub(super) async fn write(
         .bind(column(requests, |row| row.revision))
         .bind(column(requests, |row| row.tag))
         .bind(request_memory_micros())
+        .bind(column(sessions, |row| row.opened_by))
         // All, and not the first row: the database's own commit comes after that.
         .fetch_all(to)
         .await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use chameleon_model::{Stamp, Timestamp};
+use chameleon_model::Timestamp;
 use futures::{StreamExt as _, stream};
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -204,8 +204,11 @@ impl Backend for SqliteStore {
         self.begin_write().await
     }
 
-    fn wake(&self, head: Stamp) {
-        self.news.head(head);
+    fn wake(&self, notice: Notice) {
+        match notice {
+            Notice::Head(head) => self.news.head(head),
+            Notice::Look => self.news.look(),
+        }
     }
 
     fn follow(&self) -> Notifications {

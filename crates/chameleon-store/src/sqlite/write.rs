@@ -186,7 +186,7 @@ const LATEST: &str = "latest (key, revision, deleted)";
 const LATEST_MOVES: &str = " ON CONFLICT (key) DO UPDATE \
      SET revision = excluded.revision, deleted = excluded.deleted";
 const SESSION_CHANGES: &str = "session_changes (session, revision, live, name, behavior, \
-     ttl_nanos, lock_delay_nanos, create_revision)";
+     ttl_nanos, lock_delay_nanos, create_revision, opened_by)";
 const SESSIONS: &str = "sessions (session, revision, renewed_micros)";
 const SESSION_MOVES: &str = " ON CONFLICT (session) DO UPDATE \
      SET revision = excluded.revision, renewed_micros = excluded.renewed_micros";
@@ -235,5 +235,6 @@ fn session(mut to: Row<'_, '_>, row: &SessionRecord<'_>) {
         .push_bind(row.behavior)
         .push_bind(row.ttl_nanos);
     to.push_bind(row.lock_delay_nanos)
-        .push_bind(row.create_revision);
+        .push_bind(row.create_revision)
+        .push_bind(row.opened_by);
 }

@@ -7,7 +7,8 @@ mod sqlite;
 mod write;
 
 use self::contract::{
-    cancelling, compaction, following, history, lineage, reading, retries, sessions, writing,
+    cancelling, compaction, following, history, lineage, reading, retries, sessions, tokens,
+    writing,
 };
 
 /// Runs every case of the contract on one kind of store, each on a database of its own.
@@ -77,6 +78,12 @@ both_stores! {
     sessions::overdue_sessions_end_and_others_do_not,
     sessions::a_lock_delay_holds_for_every_server,
     sessions::the_index_of_sessions_never_falls,
+    tokens::a_token_is_kept_as_it_was_created,
+    tokens::a_name_is_given_once,
+    tokens::a_replaced_secret_is_known_for_its_grace,
+    tokens::an_expired_token_is_not_rotated,
+    tokens::a_change_of_tokens_wakes_every_follower,
+    tokens::history_keeps_to_its_scopes,
     cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_cancelled_commit_holds_up_nobody,
     cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,

@@ -80,6 +80,7 @@ pub(crate) fn session(name: &str) -> Session {
         behavior: chameleon_model::SessionBehavior::Release,
         ttl: Some(std::time::Duration::from_millis(15_001)),
         lock_delay: std::time::Duration::from_secs(1),
+        opened_by: "ada".to_owned(),
         create_revision: chameleon_model::Revision::ZERO,
     }
 }

@@ -3,12 +3,17 @@
 use chameleon_model::Revision;
 use chameleon_model::document::Fault;
 
+use super::access::Forbidden;
+
 /// Why a use case did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The request breaks a rule; the text names the field.
     #[error("{0}")]
     Invalid(String),
+    /// The caller's token does not allow it; nothing was told or changed.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// Documents would be broken; nothing was changed.
     #[error("{}", lines(.0))]
     Faulty(Vec<Fault>),

@@ -77,6 +77,8 @@ pub(crate) struct Instance {
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) identity: Arc<Identity>,
+    /// What the instance watches.
+    pub(crate) selection: Arc<Selection>,
     pub(crate) delivered: Duration,
     pub(crate) applied: Duration,
     pub(crate) rejected: Option<Arc<str>>,
@@ -178,14 +180,23 @@ impl Fleet {
         }
     }
 
-    /// The instances of a service and profile (all where empty), as seen at `head`.
-    pub(crate) fn instances(&self, service: &str, profile: &str, head: &Snapshot) -> Vec<Instance> {
+    /// The instances of a service and profile (all where empty) whose selection `is_visible`, as seen
+    /// at `head`.
+    pub(crate) fn instances(
+        &self,
+        service: &str,
+        profile: &str,
+        head: &Snapshot,
+        is_visible: impl Fn(&Selection) -> bool,
+    ) -> Vec<Instance> {
         let matches = |wanted: &str, name: &str| wanted.is_empty() || wanted == name;
         let connections = lock(&self.connections);
         let mut instances: Vec<_> = (connections.by_id.values())
             .map(|one| lock(one))
             .filter(|one| {
-                matches(service, &one.identity.service) && matches(profile, &one.identity.profile)
+                matches(service, &one.identity.service)
+                    && matches(profile, &one.identity.profile)
+                    && is_visible(&one.selection)
             })
             .map(|one| one.seen_at(head))
             .collect();
@@ -323,6 +334,7 @@ impl Connection {
             connected.applied = Some(verdict.stamp);
         }
         let identity = Arc::clone(&connected.identity);
+        let selection = Arc::clone(&connected.selection);
         drop(connected);
         let mut ways = lock(&self.fleet.ways);
         for revision in revisions {
@@ -336,6 +348,7 @@ impl Connection {
             if record.journey.deliveries.len() < DELIVERIES {
                 record.journey.deliveries.push(Delivery {
                     identity: Arc::clone(&identity),
+                    selection: Arc::clone(&selection),
                     delivered,
                     applied: verdict.apply,
                     rejected: rejected.clone(),

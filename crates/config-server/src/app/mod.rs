@@ -8,26 +8,28 @@ pub(crate) mod fleet;
 pub(crate) mod replica;
 pub(crate) mod selection;
 mod sync;
+mod tokens;
 pub(crate) mod watch;
 
 use std::sync::Arc;
 
 use chameleon_model::{
-    Commit, Entry, Key, Outcome, Revision, Session, SessionId, Snapshot, SourceMarker, SourceName,
-    Stamp, Transaction,
+    Change, Commit, Entry, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session,
+    SessionId, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
-use chameleon_store::{HistoryQuery, Store};
+use chameleon_store::{HistoryQuery, Store, StoreError};
 use service_kit::Lifecycle;
 use service_kit::health::Check;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CommitResult, Face, Metrics};
 use crate::settings::Settings;
-use access::Access;
+use access::audit::Attempt;
+use access::{Access, Caller};
 use check::Checker;
 use compactor::Compactor;
 use error::Error;
-use fleet::{Fleet, Journey};
+use fleet::{Fleet, Instance, Journey};
 use replica::{Follower, Keeper, Replica, ReplicaLimits, Reservation};
 use selection::Selection;
 pub(crate) use sync::SyncReport;
@@ -41,7 +43,7 @@ const HISTORY_DEFAULT: u32 = 50;
 
 /// The use cases with what they stand on.
 pub(crate) struct App {
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) metrics: Metrics,
@@ -118,6 +120,19 @@ impl App {
             hub.stop();
             Ok(())
         });
+        let access = Arc::new(access);
+        if access.is_guarded() {
+            let hub = Arc::clone(replica.hub());
+            match access.read(&*store, &hub).await {
+                // It serves what is on disk, and lets in whom it knows.
+                Err(StoreError::Unavailable(_)) if saved.is_some() => tracing::warn!(
+                    "the database is away: until it is back, only the bootstrap token is known"
+                ),
+                read => read?,
+            }
+            let following = Arc::clone(&access).follow(Arc::clone(&store), hub, lifecycle.soft());
+            lifecycle.own("tokens", following);
+        }
         Ok(Arc::new(Self {
             access,
             replica,
@@ -130,11 +145,19 @@ impl App {
         }))
     }
 
-    /// The state at `revision`; the newest for none.
-    pub(crate) async fn snapshot_at(
+    /// The state at `revision` for whoever may read `selection` of it; the newest for none.
+    pub(crate) async fn read(
         &self,
+        caller: &Caller,
+        selection: &Selection,
         revision: Option<Revision>,
     ) -> Result<Arc<Snapshot>, Error> {
+        caller.may_read(selection)?;
+        self.snapshot_at(revision).await
+    }
+
+    /// The state at `revision`; the newest for none.
+    async fn snapshot_at(&self, revision: Option<Revision>) -> Result<Arc<Snapshot>, Error> {
         let newest = self.replica.snapshot();
         match revision {
             None => Ok(newest),
@@ -146,34 +169,82 @@ impl App {
     /// Stores a transaction of documents that are good together.
     pub(crate) async fn commit_checked(
         self: &Arc<Self>,
+        caller: &Caller,
         transaction: Transaction,
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
-        let outcome = self
-            .judge_and_commit(transaction, reservation, Checker::merged)
-            .await;
-        self.counted(Face::Grpc, outcome)
+        let judge = Checker::merged;
+        self.commit(Face::Grpc, caller, transaction, reservation, judge)
+            .await
     }
 
-    /// Renews a session, and returns it; `None` if it is not live.
-    pub(crate) async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, Error> {
+    /// Renews a session of the caller's, and returns it; `None` if it is not live.
+    pub(crate) async fn renew_session(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+    ) -> Result<Option<Arc<Session>>, Error> {
+        if let Some(session) = self.replica.snapshot().session(id) {
+            caller.may_use(session)?;
+        }
         if !self.replica.link().is_available() {
             let reason = "the database is unavailable; no session ends meanwhile, try again later";
             return Err(Error::Unavailable(reason.to_owned()));
         }
-        Ok(self.store.renew_session(id).await?)
+        let renewed = self.store.renew_session(id).await?;
+        // One that another server has just opened is known from the store only.
+        (renewed.as_deref()).map_or(Ok(()), |session| caller.may_use(session))?;
+        Ok(renewed)
+    }
+
+    /// Ends a session of the caller's; nothing happens if it is not live.
+    pub(crate) async fn end_session(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: SessionId,
+    ) -> Result<(), Error> {
+        if self.replica.snapshot().session(id).is_none()
+            && self.renew_session(caller, id).await?.is_none()
+        {
+            return Ok(());
+        }
+        let end = Transaction {
+            operations: vec![Operation::EndSession(id)],
+            ..Transaction::default()
+        };
+        let reservation = self.replica.reservation();
+        self.commit_single(caller, end, reservation).await?;
+        Ok(())
     }
 
     /// Stores a transaction of single writes, each value checked for itself only.
     pub(crate) async fn commit_single(
         self: &Arc<Self>,
+        caller: &Caller,
         transaction: Transaction,
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
-        let outcome = self
-            .judge_and_commit(transaction, reservation, Checker::each)
-            .await;
-        self.counted(Face::Consul, outcome)
+        let judge = Checker::each;
+        self.commit(Face::Consul, caller, transaction, reservation, judge)
+            .await
+    }
+
+    async fn commit(
+        self: &Arc<Self>,
+        face: Face,
+        caller: &Caller,
+        mut transaction: Transaction,
+        reservation: Reservation,
+        judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
+    ) -> Result<Outcome, Error> {
+        caller.sign(&mut transaction);
+        let attempt = Attempt::new(caller, &transaction);
+        let outcome = match caller.may_commit(&transaction, &self.replica.snapshot()) {
+            Ok(()) => self.judge_and_commit(transaction, reservation, judge).await,
+            Err(forbidden) => Err(forbidden.into()),
+        };
+        attempt.ended(&outcome);
+        self.counted(face, outcome)
     }
 
     async fn judge_and_commit(
@@ -202,29 +273,64 @@ impl App {
     }
 
     /// Past commits, newest first, with what this server has seen of their way.
+    ///
+    /// Of each commit only the keys that the caller may read are told, and of the instances those
+    /// that watch nothing else.
     pub(crate) async fn history(
         &self,
+        caller: &Caller,
         mut query: HistoryQuery,
     ) -> Result<Vec<(Arc<Commit>, Journey)>, Error> {
+        if let Some(key) = &query.key {
+            caller.may(Right::Read, key)?;
+        }
+        let asked = query.prefix.clone().unwrap_or(Prefix::all());
+        let readable = caller.readable(asked.clone())?;
+        if readable != Selection::prefix(asked) {
+            query.within = Some(scopes(&readable));
+        }
         query.limit = match query.limit {
             0 => HISTORY_DEFAULT,
             limit => limit.min(HISTORY_LIMIT),
         };
         let commits = self.store.history(&query).await?;
-        let with_journey = |commit: Arc<Commit>| {
-            let journey = self.fleet.journey(commit.stamp.revision);
+        let seen = |mut commit: Arc<Commit>| {
+            let hidden = |change: &Change| !caller.sees(Right::Read, change.key());
+            if commit.changes.iter().any(hidden) {
+                Arc::make_mut(&mut commit)
+                    .changes
+                    .retain(|change| !hidden(change));
+            }
+            let mut journey = self.fleet.journey(commit.stamp.revision);
+            (journey.deliveries).retain(|delivery| caller.sees_all(&delivery.selection));
             (commit, journey)
         };
-        Ok(commits.into_iter().map(with_journey).collect())
+        Ok(commits.into_iter().map(seen).collect())
+    }
+
+    /// The instances of a service and profile (all where empty) that watch only what the caller may
+    /// read, and the state that they are seen at.
+    pub(crate) fn instances(
+        &self,
+        caller: &Caller,
+        service: &str,
+        profile: &str,
+    ) -> (Stamp, Vec<Instance>) {
+        let head = self.replica.snapshot();
+        let is_visible = |selection: &Selection| caller.sees_all(selection);
+        let instances = self.fleet.instances(service, profile, &head, is_visible);
+        (head.stamp(), instances)
     }
 
     /// The stamps of two states and what differs between them in `selection`, ordered by key.
     pub(crate) async fn diff(
         &self,
+        caller: &Caller,
         from: Revision,
         to: Option<Revision>,
         selection: &Selection,
     ) -> Result<(Stamp, Stamp, Vec<Difference>), Error> {
+        caller.may_read(selection)?;
         let before = self.snapshot_at(Some(from)).await?;
         let after = self.snapshot_at(to).await?;
         let mut differences: Vec<_> = (selection.entries(&before))
@@ -247,10 +353,21 @@ impl App {
         Ok((before.stamp(), after.stamp(), differences))
     }
 
-    /// The sources with their applied commits, and those that have only reported.
-    pub(crate) fn sources(&self) -> Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)> {
+    /// The sources with their applied commits, and those that have only reported; of those that own
+    /// keys which the caller may not read, nothing.
+    pub(crate) fn sources(
+        &self,
+        caller: &Caller,
+    ) -> Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)> {
+        let state = self.replica.snapshot();
         let mut reports = self.reports.newest();
+        // A source without keys is whose it says to be: only who has reported may know of what.
+        reports.retain(|name, report| {
+            caller.reaches(Right::Read, name, &state)
+                && (report.by == caller.name() || caller.is_unlimited() || owns_some(&state, name))
+        });
         let mut sources: Vec<_> = (self.replica.sources().values())
+            .filter(|marker| caller.reaches(Right::Read, &marker.name, &state))
             .map(|marker| {
                 let report = reports.remove(&marker.name);
                 (marker.name.clone(), Some(marker.clone()), report)
@@ -261,7 +378,14 @@ impl App {
     }
 
     /// Takes git-sync's word on a source's newest commit.
-    pub(crate) fn report_sync(&self, source: SourceName, report: SyncReport) -> Result<(), Error> {
+    pub(crate) fn report_sync(
+        &self,
+        caller: &Caller,
+        source: SourceName,
+        mut report: SyncReport,
+    ) -> Result<(), Error> {
+        caller.may_act_for(&source, &self.replica.snapshot())?;
+        caller.name().clone_into(&mut report.by);
         self.reports.report(source, report)
     }
 
@@ -286,13 +410,27 @@ impl App {
                 CommitResult::Committed
             }
             Ok(Outcome::Unchanged(_)) => CommitResult::Unchanged,
-            Ok(Outcome::Refused(_)) => CommitResult::Refused,
+            Ok(Outcome::Refused(_)) | Err(Error::Forbidden(_)) => CommitResult::Refused,
             Err(Error::Faulty(_)) => CommitResult::Faulty,
             Err(_) => CommitResult::Failed,
         };
         self.metrics.committed(face, result);
         outcome
     }
+}
+
+/// The same as scopes. It was narrowed to some of a grant's, so that each is one.
+fn scopes(selection: &Selection) -> Vec<Scope> {
+    let keys = selection.keys().map(Key::as_str);
+    let prefixes = selection.prefixes().map(Prefix::as_str);
+    keys.chain(prefixes)
+        .filter_map(|text| Scope::new(text).ok())
+        .collect()
+}
+
+fn owns_some(state: &Snapshot, source: &SourceName) -> bool {
+    let all = Prefix::all();
+    (state.under(&all)).any(|entry| entry.owner.as_ref() == Some(source))
 }
 
 impl Difference {

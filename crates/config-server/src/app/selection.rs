@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chameleon_model::{Entry, Key, Prefix, Revision, Snapshot, Stamp};
+use chameleon_model::{Entry, Key, Prefix, Revision, Scope, Snapshot, Stamp};
 
 /// Some keys and all keys under some prefixes; no key is meant twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,35 @@ impl Selection {
         keys.sort_unstable();
         keys.dedup();
         Self { keys, prefixes }
+    }
+
+    /// The part of it that lies in `scopes`.
+    pub(crate) fn within<'a>(&self, scopes: impl Iterator<Item = &'a Scope>) -> Self {
+        let (mut keys, mut prefixes) = (Vec::new(), Vec::new());
+        for scope in scopes {
+            keys.extend(self.keys().filter(|key| scope.covers(key)).cloned());
+            for prefix in self.prefixes() {
+                if scope.covers_all_under(prefix) {
+                    prefixes.push(prefix.clone());
+                } else if scope.lies_under(prefix) {
+                    keys.extend(scope.key().cloned());
+                    prefixes.extend(scope.prefix().cloned());
+                }
+            }
+        }
+        Self::new(keys, prefixes)
+    }
+
+    /// Says whether nothing is selected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.prefixes.is_empty()
+    }
+
+    /// The revision that last changed anything selected, as [`Snapshot::index_of`].
+    pub(crate) fn index(&self, snapshot: &Snapshot) -> Revision {
+        let single = self.keys.iter().map(|key| snapshot.index_of(key.as_str()));
+        let under = (self.prefixes.iter()).map(|prefix| snapshot.index_under(prefix));
+        single.chain(under).max().unwrap_or(snapshot.floor())
     }
 
     pub(crate) fn key(key: Key) -> Self {
@@ -152,7 +181,8 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use chameleon_model::{Known, Operation, Tag, Transaction, decide};
+    use chameleon_model::{Grant, Known, Operation, Right, Rule, Tag, Transaction, decide};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -235,5 +265,35 @@ mod tests {
         let mut future = one.stamp();
         future.revision.0 += 1;
         assert_eq!(selection.update(&one, Some(future)).base, None);
+    }
+
+    fn covers(selection: &Selection, key: &Key) -> bool {
+        selection.keys().any(|own| own == key)
+            || selection.prefixes().any(|prefix| prefix.covers(key))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_narrowed_is_what_is_both_selected_and_allowed(
+            keys in prop::collection::vec("[ab]{1,2}(/[ab]{0,2})?", 0..3),
+            prefixes in prop::collection::vec("[ab]{0,2}(/[ab]{0,1})?", 0..3),
+            scopes in prop::collection::vec("[ab]{1,2}(/[ab]{0,2})?", 0..4),
+            text in "[ab]{1,2}(/[ab]{0,2}){0,2}",
+        ) {
+            let selection = Selection::new(
+                keys.iter().map(|text| key(text)),
+                prefixes.iter().map(|text| Prefix::new(text)),
+            );
+            let grant = Grant::new(scopes.iter().map(|text| Rule {
+                right: Right::Read,
+                scope: Scope::new(text).unwrap(),
+            }));
+            let narrowed = selection.within(grant.scopes(Right::Read));
+            let key = key(&text);
+            prop_assert_eq!(
+                covers(&narrowed, &key),
+                covers(&selection, &key) && grant.allows(Right::Read, &key)
+            );
+        }
     }
 }

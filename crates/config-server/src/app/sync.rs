@@ -20,6 +20,8 @@ pub(crate) struct SyncReport {
     pub(crate) accepted: bool,
     pub(crate) faults: Vec<String>,
     pub(crate) at: Timestamp,
+    /// The token that it was reported with.
+    pub(crate) by: String,
 }
 
 /// The newest report of each source; lost with the process, and sent again with the next commit.

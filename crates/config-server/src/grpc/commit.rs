@@ -10,6 +10,7 @@ use tonic::{Status, Streaming};
 
 use super::error::invalid;
 use crate::app::App;
+use crate::app::access::Caller;
 use crate::app::error::Error;
 use crate::app::replica::Reservation;
 use crate::settings::Limits;
@@ -21,13 +22,12 @@ const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 pub(super) async fn commit(
     app: &Arc<App>,
     limits: Limits,
-    via: String,
+    caller: &Caller,
     requests: &mut Streaming<v1::CommitRequest>,
 ) -> Result<v1::CommitResponse, Status> {
     let mut reservation = app.replica.reservation();
-    let mut transaction = receive(limits, requests, &mut reservation).await?;
-    transaction.origin.via = via;
-    match app.commit_checked(transaction, reservation).await {
+    let transaction = receive(limits, requests, &mut reservation).await?;
+    match app.commit_checked(caller, transaction, reservation).await {
         Ok(outcome) => Ok(commit_response(&outcome)),
         Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
             outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {

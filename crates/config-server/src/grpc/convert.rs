@@ -183,6 +183,7 @@ pub(super) fn sync_report(report: v1::SyncReport) -> Result<(SourceName, SyncRep
         accepted: report.accepted,
         faults: report.faults,
         at,
+        by: String::new(),
     };
     Ok((name, report))
 }

@@ -10,6 +10,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Invalid(_) => Code::InvalidArgument,
+            Error::Forbidden(_) => Code::PermissionDenied,
             Error::Faulty(_) => Code::FailedPrecondition,
             // Nothing is wrong with the call: another server, or this one later, may take it.
             Error::Unavailable(_)
@@ -29,11 +30,7 @@ impl From<Error> for Status {
 
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Self {
-        let code = match denied {
-            Denied::Missing => Code::Unauthenticated,
-            Denied::Unknown => Code::PermissionDenied,
-        };
-        Self::new(code, denied.to_string())
+        Self::unauthenticated(denied.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ mod connection;
 mod convert;
 mod error;
 mod service;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chameleon_proto::FILE_DESCRIPTOR_SET;
 use chameleon_proto::v1::config_server::ConfigServer;
+use chameleon_proto::v1::tokens_server::TokensServer;
 use service_kit::Lifecycle;
 use service_kit::accept::{Acceptor, SILENCE};
 use tokio::net::TcpListener;
@@ -21,10 +23,11 @@ use tonic::transport::Server;
 use tonic::{Request, Status};
 
 use crate::app::App;
-use crate::app::access::bearer;
+use crate::app::access::{Caller, Peer, bearer};
 use crate::settings::Limits;
 use connection::incoming;
 use service::Service;
+use tokens::Tokens;
 
 /// The largest single message that is taken: chunks have about 1 MiB, and one value 512 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -57,6 +60,7 @@ pub(crate) fn serve(
     let config = ConfigServer::new(Service::new(Arc::clone(app), limits))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let tokens = TokensServer::new(Tokens::new(Arc::clone(app)));
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let router = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -64,7 +68,8 @@ pub(crate) fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .add_service(health)
         .add_service(InterceptedService::new(reflection, admission(app)))
-        .add_service(InterceptedService::new(config, admission(app)));
+        .add_service(InterceptedService::new(config, admission(app)))
+        .add_service(InterceptedService::new(tokens, admission(app)));
     let incoming = incoming(Acceptor::new("grpc", listener, limits.connections, SILENCE));
     lifecycle.own("grpc", async move {
         health_reporter.set_serving::<ConfigServer<Service>>().await;
@@ -82,17 +87,28 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// Lets in who shows the token.
+/// Lets in who shows a token; its [`caller`] goes along.
 fn admission(
     app: &Arc<App>,
 ) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
     let app = Arc::clone(app);
-    move |request| {
+    move |mut request| {
         let header = request.metadata().get("authorization");
         let token = header
             .and_then(|value| value.to_str().ok())
             .and_then(bearer);
-        app.access.admit(token)?;
+        let peer = Peer {
+            dialect: "grpc",
+            address: request.remote_addr().map(|peer| peer.ip()),
+        };
+        let caller = app.access.admit(token, peer)?;
+        request.extensions_mut().insert(caller);
         Ok(request)
     }
+}
+
+/// Who makes the call.
+fn caller<T>(request: &Request<T>) -> Caller {
+    let caller = request.extensions().get().cloned();
+    caller.expect("`admission` lets nobody in without")
 }

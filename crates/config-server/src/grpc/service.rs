@@ -12,8 +12,9 @@ use prost::Message as _;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::error::{code_name, invalid};
-use super::{commit, convert, watch};
+use super::{caller, commit, convert, watch};
 use crate::app::App;
+use crate::app::access::Caller;
 use crate::app::error::Error;
 use crate::app::selection::Selection;
 use crate::settings::Limits;
@@ -42,9 +43,14 @@ impl Service {
         answer.map(Response::new)
     }
 
-    async fn read_states(&self, request: v1::ReadRequest) -> Result<Vec<v1::State>, Status> {
+    async fn read_states(
+        &self,
+        caller: &Caller,
+        request: v1::ReadRequest,
+    ) -> Result<Vec<v1::State>, Status> {
         let selection = convert::selection("read", &request.keys, &request.prefixes)?;
-        let snapshot = self.app.snapshot_at(revision(request.revision)).await?;
+        let at = revision(request.revision);
+        let snapshot = self.app.read(caller, &selection, at).await?;
         let entries = selection
             .entries(&snapshot)
             .map(|entry| v1::Entry::from(&**entry));
@@ -53,6 +59,7 @@ impl Service {
 
     async fn past_commits(
         &self,
+        caller: &Caller,
         request: v1::HistoryRequest,
     ) -> Result<v1::HistoryResponse, Status> {
         let key = match request.key.as_str() {
@@ -64,10 +71,11 @@ impl Service {
             prefix: (!request.prefix.is_empty()).then(|| Prefix::new(&request.prefix)),
             before: revision(request.before),
             limit: request.limit,
+            within: None,
         };
         let mut response = v1::HistoryResponse::default();
         let mut bytes = 0;
-        for (commit, journey) in self.app.history(query).await? {
+        for (commit, journey) in self.app.history(caller, query).await? {
             let commit = convert::commit(&commit, &journey);
             bytes += commit.encoded_len();
             // The rest is asked for with `before`; one commit alone is always answered.
@@ -79,10 +87,14 @@ impl Service {
         Ok(response)
     }
 
-    async fn difference(&self, request: v1::DiffRequest) -> Result<v1::DiffResponse, Status> {
+    async fn difference(
+        &self,
+        caller: &Caller,
+        request: v1::DiffRequest,
+    ) -> Result<v1::DiffResponse, Status> {
         let selection = Selection::prefix(Prefix::new(&request.prefix));
         let (from, to) = (Revision(request.from), revision(request.to));
-        let (from, to, differences) = self.app.diff(from, to, &selection).await?;
+        let (from, to, differences) = self.app.diff(caller, from, to, &selection).await?;
         let response = v1::DiffResponse {
             from: Some(from.into()),
             to: Some(to.into()),
@@ -108,7 +120,8 @@ impl Config for Service {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let app = Arc::clone(&self.app);
-        let stream = watch::watch(app, request.into_inner()).await;
+        let caller = caller(&request);
+        let stream = watch::watch(app, caller, request.into_inner()).await;
         self.counted("Watch", stream.map(StreamExt::boxed))
     }
 
@@ -116,7 +129,8 @@ impl Config for Service {
         &self,
         request: Request<v1::ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let states = self.read_states(request.into_inner()).await;
+        let caller = caller(&request);
+        let states = self.read_states(&caller, request.into_inner()).await;
         let stream = states.map(|states| stream::iter(states.into_iter().map(Ok)).boxed());
         self.counted("Read", stream)
     }
@@ -125,12 +139,9 @@ impl Config for Service {
         &self,
         request: Request<Streaming<v1::CommitRequest>>,
     ) -> Result<Response<v1::CommitResponse>, Status> {
-        let via = match request.remote_addr() {
-            Some(peer) => format!("grpc {}", peer.ip()),
-            None => "grpc".to_owned(),
-        };
+        let caller = caller(&request);
         let mut requests = request.into_inner();
-        let response = commit::commit(&self.app, self.limits, via, &mut requests).await;
+        let response = commit::commit(&self.app, self.limits, &caller, &mut requests).await;
         self.counted("Commit", response)
     }
 
@@ -138,7 +149,8 @@ impl Config for Service {
         &self,
         request: Request<v1::HistoryRequest>,
     ) -> Result<Response<v1::HistoryResponse>, Status> {
-        let response = self.past_commits(request.into_inner()).await;
+        let caller = caller(&request);
+        let response = self.past_commits(&caller, request.into_inner()).await;
         self.counted("History", response)
     }
 
@@ -146,7 +158,8 @@ impl Config for Service {
         &self,
         request: Request<v1::DiffRequest>,
     ) -> Result<Response<v1::DiffResponse>, Status> {
-        let response = self.difference(request.into_inner()).await;
+        let caller = caller(&request);
+        let response = self.difference(&caller, request.into_inner()).await;
         self.counted("Diff", response)
     }
 
@@ -154,21 +167,21 @@ impl Config for Service {
         &self,
         request: Request<v1::FleetRequest>,
     ) -> Result<Response<v1::FleetResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
-        let head = self.app.replica.snapshot();
-        let instances = (self.app.fleet).instances(&request.service, &request.profile, &head);
+        let (head, instances) = (self.app).instances(&caller, &request.service, &request.profile);
         let response = v1::FleetResponse {
             instances: instances.iter().map(convert::instance).collect(),
-            head: Some(head.stamp().into()),
+            head: Some(head.into()),
         };
         self.counted("Fleet", Ok(response))
     }
 
     async fn sources(
         &self,
-        _request: Request<v1::SourcesRequest>,
+        request: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
-        let sources = (self.app.sources().into_iter())
+        let sources = (self.app.sources(&caller(&request)).into_iter())
             .map(|(name, marker, report)| convert::source(&name, marker, report))
             .collect();
         self.counted("Sources", Ok(v1::SourcesResponse { sources }))
@@ -178,10 +191,11 @@ impl Config for Service {
         &self,
         request: Request<v1::ReportSyncRequest>,
     ) -> Result<Response<v1::ReportSyncResponse>, Status> {
+        let caller = caller(&request);
         let report = (request.into_inner().report)
             .ok_or_else(|| invalid("report", "is missing"))
             .and_then(convert::sync_report);
-        let taken = report.and_then(|(name, report)| self.app.report_sync(name, report));
+        let taken = report.and_then(|(name, report)| self.app.report_sync(&caller, name, report));
         let response = taken.map(|()| v1::ReportSyncResponse {});
         self.counted("ReportSync", response.map_err(Status::from))
     }

@@ -12,6 +12,8 @@ use tonic::{Status, Streaming};
 use super::convert::{identity, selection, verdict};
 use super::error::invalid;
 use crate::app::App;
+use crate::app::access::Caller;
+use crate::app::error::Error;
 use crate::app::fleet::Connection;
 use crate::app::selection::{Selection, Update};
 use crate::app::watch::{Watcher, Woken};
@@ -22,6 +24,7 @@ const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
 /// Waits for the subscription and starts the stream; the first state is due at once.
 pub(super) async fn watch(
     app: Arc<App>,
+    caller: Caller,
     mut requests: Streaming<v1::WatchRequest>,
 ) -> Result<impl Stream<Item = Result<v1::State, Status>>, Status> {
     use v1::watch_request::Message;
@@ -32,6 +35,7 @@ pub(super) async fn watch(
         return Err(invalid("subscribe", "is missing; send it first").into());
     };
     let selection = selection("subscribe", &subscribe.keys, &subscribe.prefixes)?;
+    caller.may_read(&selection).map_err(Error::from)?;
     let selection = Arc::new(selection);
     let identity = subscribe.identity.map(identity).transpose()?;
     // A state of another lineage, or one that can't be proven to be of this, is no base.
@@ -39,10 +43,13 @@ pub(super) async fn watch(
         .map(Stamp::from)
         .filter(|last| app.replica.knows(*last));
     let watcher = app.replica.hub().watch(Arc::clone(&selection))?;
+    // A token that ended before the watch was open has woken it in vain.
+    app.access.still_admits(&caller)?;
     let connection =
         identity.map(|identity| app.fleet.connect(identity, Arc::clone(&selection), last));
     let feed = Feed {
         app,
+        caller,
         selection,
         watcher,
         connection,
@@ -64,6 +71,8 @@ pub(super) async fn watch(
 /// The stream's own state. Nothing is queued for a slow client but the chunks of one state.
 struct Feed {
     app: Arc<App>,
+    /// Whose token may end before the stream does.
+    caller: Caller,
     selection: Arc<Selection>,
     watcher: Watcher,
     /// Clients that say who they are count as instances; a person's `watch` does not.
@@ -97,7 +106,10 @@ impl Feed {
                 // one state, so that outcomes get their turn.
                 biased;
                 woken = self.watcher.woken() => match woken {
-                    Woken::Changed => self.prepare(false),
+                    Woken::Changed => {
+                        self.app.access.still_admits(&self.caller)?;
+                        self.prepare(false);
+                    }
                     Woken::Stopping => {
                         let reason = "the server is shutting down; use another";
                         return Err(Status::unavailable(reason));
@@ -115,6 +127,9 @@ impl Feed {
     /// so that a client that returns knows that it is up to date.
     fn prepare(&mut self, first: bool) {
         let snapshot = self.app.replica.snapshot();
+        if !first && self.base == Some(snapshot.stamp()) {
+            return;
+        }
         let update = self.selection.update(&snapshot, self.base);
         if update.is_empty() && !first {
             return;

@@ -3,13 +3,14 @@
 mod consul;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, header};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Extensions, HeaderMap, Method, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response as Answer};
 use service_kit::Lifecycle;
@@ -22,7 +23,7 @@ use tower_http::compression::predicate::SizeAbove;
 use tower_http::compression::{Compression, CompressionBody};
 
 use crate::app::App;
-use crate::app::access::bearer;
+use crate::app::access::{Peer, bearer};
 use crate::settings::Limits;
 
 /// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
@@ -96,10 +97,20 @@ where
 /// Health is for everybody; metrics beside the faces need the token as the faces do.
 async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next) -> Answer {
     let is_health = request.uri().path().starts_with("/health/");
-    if !is_health && let Err(denied) = app.access.admit(token(request.headers())) {
+    let from = peer("http", request.extensions());
+    if !is_health && let Err(denied) = app.access.admit(token(request.headers()), from) {
         return (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response();
     }
     next.run(request).await
+}
+
+/// Where a request comes from.
+fn peer(dialect: &'static str, extensions: &Extensions) -> Peer {
+    let connection = extensions.get::<ConnectInfo<SocketAddr>>();
+    Peer {
+        dialect,
+        address: connection.map(|ConnectInfo(peer)| peer.ip()),
+    }
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {

@@ -10,9 +10,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Server, free_listener};
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+use crate::support::{BOOTSTRAP as TOKEN, Server, free_listener};
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
@@ -100,7 +98,7 @@ async fn native_calls_need_the_token() {
         request
     };
     let status = client.status(with("wrong")).await.unwrap_err();
-    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(status.code(), Code::Unauthenticated);
     client.status(with(TOKEN)).await.unwrap();
 
     let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();

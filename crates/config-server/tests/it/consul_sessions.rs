@@ -173,6 +173,7 @@ async fn a_session_that_is_not_renewed_ends_for_all_servers() {
         // So short that no client may ask for it, so that the test need not wait for a long one.
         ttl: Some(Duration::from_millis(200)),
         lock_delay: Duration::ZERO,
+        opened_by: String::new(),
         create_revision: chameleon_model::Revision::ZERO,
     };
     let opened = Transaction {

@@ -15,5 +15,7 @@ mod replicas;
 mod restart;
 mod store_faults;
 mod support;
+mod tokens;
 mod transactions;
+mod two_teams;
 mod watches;

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Transaction,
+    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Token, TokenHash,
+    TokenName, Transaction,
 };
 use chameleon_proto::v1;
-use chameleon_store::{Changes, Committed, HistoryQuery, Notice, Notifications, Store, StoreError};
+use chameleon_store::{
+    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
+};
 use config_server::{Limits, Settings};
 use futures::StreamExt as _;
 use reqwest::StatusCode;
@@ -132,6 +135,27 @@ impl Store for Gate {
 
     async fn renew_session(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
         self.reached()?.renew_session(id).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.behind().tokens().await
+    }
+
+    async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError> {
+        self.behind().create_token(token).await
+    }
+
+    async fn rotate_token(
+        &self,
+        name: &TokenName,
+        hash: TokenHash,
+        grace: Duration,
+    ) -> Result<Option<Token>, StoreError> {
+        self.behind().rotate_token(name, hash, grace).await
+    }
+
+    async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
+        self.behind().revoke_token(name).await
     }
 
     async fn end_overdue_sessions(

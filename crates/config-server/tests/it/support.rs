@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chameleon_proto::v1;
 use chameleon_proto::v1::config_client::ConfigClient;
+use chameleon_proto::v1::tokens_client::TokensClient;
 use chameleon_store::Store;
 use config_server::{Listeners, Settings};
 use reqwest::{Method, RequestBuilder, Response};
@@ -15,11 +16,17 @@ use service_kit::http_client::{self, HttpClientSettings};
 use service_kit::{Lifecycle, listen};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
 
 /// Long enough for a loaded machine; a test that passes never waits for it.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server is started with that needs a token.
+pub(crate) const BOOTSTRAP: &str = "0123456789abcdef0123456789abcdef";
 
 pub(crate) const BETA: &str = "config/location-beta.yml";
 
@@ -96,6 +103,47 @@ impl Server {
             .unwrap()
     }
 
+    /// A client that shows `token` with every call.
+    pub(crate) async fn client_with(&self, token: &str) -> ConfigClient<Guarded> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc)).unwrap();
+        ConfigClient::with_interceptor(endpoint.connect().await.unwrap(), Bearer::of(token))
+    }
+
+    /// A client that manages tokens by the bootstrap token.
+    pub(crate) async fn tokens(&self) -> TokensClient<Guarded> {
+        self.tokens_with(BOOTSTRAP).await
+    }
+
+    pub(crate) async fn tokens_with(&self, token: &str) -> TokensClient<Guarded> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc)).unwrap();
+        TokensClient::with_interceptor(endpoint.connect().await.unwrap(), Bearer::of(token))
+    }
+
+    /// Creates a token that allows `rules` for ever, and returns its secret.
+    pub(crate) async fn token(&self, name: &str, rules: &[&str]) -> String {
+        let request = v1::CreateTokenRequest {
+            name: name.to_owned(),
+            rules: rules.iter().map(|&rule| rule.to_owned()).collect(),
+            lives_ms: 0,
+        };
+        let created = self.tokens().await.create(request).await.unwrap();
+        created.into_inner().secret
+    }
+
+    /// A call of the Consul dialect that shows `token`: its status and body.
+    pub(crate) async fn consul(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, String) {
+        let request = self.request(method, path).header("x-consul-token", token);
+        let response = request.body(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.text().await.unwrap())
+    }
+
     /// Writes a key through the Consul dialect; it has to succeed.
     pub(crate) async fn write(&self, key: &str, value: &'static str) {
         let response = self.put(&format!("/v1/kv/{key}"), value).await;
@@ -115,6 +163,26 @@ impl Server {
     pub(crate) async fn stop(self) {
         self.lifecycle.shut_down();
         self.lifecycle.finished().await.unwrap();
+    }
+}
+
+/// A channel whose calls show a token.
+pub(crate) type Guarded = InterceptedService<Channel, Bearer>;
+
+#[derive(Clone)]
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    fn of(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.0.clone());
+        Ok(request)
     }
 }
 
@@ -157,6 +225,29 @@ impl Watch {
         server: &Server,
         subscribe: v1::Subscribe,
     ) -> Result<Self, tonic::Status> {
+        let (requests, sent) = Self::requests(subscribe).await;
+        let states = server.client().await.watch(sent).await?.into_inner();
+        Ok(Self::of(requests, states))
+    }
+
+    /// Opens a watch that shows `token`.
+    pub(crate) async fn guarded(
+        server: &Server,
+        token: &str,
+        subscribe: v1::Subscribe,
+    ) -> Result<Self, tonic::Status> {
+        let (requests, sent) = Self::requests(subscribe).await;
+        let mut client = server.client_with(token).await;
+        let states = client.watch(sent).await?.into_inner();
+        Ok(Self::of(requests, states))
+    }
+
+    async fn requests(
+        subscribe: v1::Subscribe,
+    ) -> (
+        mpsc::Sender<v1::WatchRequest>,
+        ReceiverStream<v1::WatchRequest>,
+    ) {
         let (requests, sent) = mpsc::channel(8);
         let first = v1::watch_request::Message::Subscribe(subscribe);
         requests
@@ -165,14 +256,16 @@ impl Watch {
             })
             .await
             .unwrap();
-        let mut client = server.client().await;
-        let states = client.watch(ReceiverStream::new(sent)).await?.into_inner();
-        Ok(Self {
+        (requests, ReceiverStream::new(sent))
+    }
+
+    fn of(requests: mpsc::Sender<v1::WatchRequest>, states: Streaming<v1::State>) -> Self {
+        Self {
             requests,
             states,
             entries: BTreeMap::new(),
             stamp: None,
-        })
+        }
     }
 
     /// Receives the next state whole and applies it.

@@ -8,4 +8,5 @@ pub(crate) mod lineage;
 pub(crate) mod reading;
 pub(crate) mod retries;
 pub(crate) mod sessions;
+pub(crate) mod tokens;
 pub(crate) mod writing;

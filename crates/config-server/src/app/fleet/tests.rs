@@ -61,7 +61,7 @@ async fn a_change_is_followed_to_each_instance() {
     let base = Snapshot::default();
     let head = write(&fleet, &base, "a", Some(Duration::from_millis(3)));
     send(&connection, &head, base.stamp());
-    assert!(!fleet.instances("", "", &head)[0].current);
+    assert!(!fleet.instances("", "", &head, |_| true)[0].current);
 
     tokio::time::advance(Duration::from_millis(50)).await;
     connection.judged(verdict(head.stamp(), VerdictResult::Applied));
@@ -71,10 +71,14 @@ async fn a_change_is_followed_to_each_instance() {
     let delivery = &journey.deliveries[0];
     assert_eq!(delivery.delivered, Duration::from_millis(8));
     assert_eq!(delivery.applied, Duration::from_millis(2));
-    let instance = &fleet.instances("location", "beta", &head)[0];
+    let instance = &fleet.instances("location", "beta", &head, |_| true)[0];
     assert!(instance.current && instance.applied == Some(head.stamp()));
     assert_eq!(instance.connected, Duration::from_millis(50));
-    assert!(fleet.instances("location", "prod", &head).is_empty());
+    assert!(
+        fleet
+            .instances("location", "prod", &head, |_| true)
+            .is_empty()
+    );
     drop(connection);
     assert_eq!(fleet.count(), 0);
 }
@@ -105,7 +109,7 @@ async fn a_rejection_is_kept_until_a_state_is_applied() {
         one.stamp(),
         VerdictResult::Rejected("x".repeat(3000)),
     ));
-    let instance = &fleet.instances("", "", &one)[0];
+    let instance = &fleet.instances("", "", &one, |_| true)[0];
     assert_eq!(instance.rejected.as_ref().unwrap().len(), 2000);
     assert_eq!((instance.applied, instance.current), (None, false));
     assert!(fleet.journey(Revision(1)).deliveries[0].rejected.is_some());
@@ -113,7 +117,7 @@ async fn a_rejection_is_kept_until_a_state_is_applied() {
     let two = write(&fleet, &one, "a", None);
     send(&connection, &two, one.stamp());
     connection.judged(verdict(two.stamp(), VerdictResult::Applied));
-    let instance = &fleet.instances("", "", &two)[0];
+    let instance = &fleet.instances("", "", &two, |_| true)[0];
     assert!(instance.current && instance.rejected.is_none());
 }
 
@@ -134,7 +138,7 @@ async fn a_skipped_state_and_an_untouched_revision_are_told_apart() {
     let mut other = three.stamp();
     other.epoch = Epoch(7);
     connection.judged(verdict(other, VerdictResult::Rejected("no".to_owned())));
-    assert!(fleet.instances("", "", &three)[0].current);
+    assert!(fleet.instances("", "", &three, |_| true)[0].current);
 }
 
 #[tokio::test(start_paused = true)]

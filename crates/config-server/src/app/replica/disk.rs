@@ -108,6 +108,8 @@ struct SessionRecord {
     lock_delay_nanos: u64,
     #[prost(uint64, tag = "6")]
     create_revision: u64,
+    #[prost(string, tag = "7")]
+    opened_by: String,
 }
 
 impl SnapshotFile {
@@ -369,6 +371,7 @@ impl From<&Session> for SessionRecord {
             ttl_nanos: session.ttl.map(nanos),
             lock_delay_nanos: nanos(session.lock_delay),
             create_revision: session.create_revision.0,
+            opened_by: session.opened_by.clone(),
         }
     }
 }
@@ -389,6 +392,7 @@ impl TryFrom<SessionRecord> for Session {
             },
             ttl: record.ttl_nanos.map(Duration::from_nanos),
             lock_delay: Duration::from_nanos(record.lock_delay_nanos),
+            opened_by: record.opened_by,
             create_revision: Revision(record.create_revision),
         })
     }

@@ -46,7 +46,7 @@ impl Page {
 
     async fn read(self, face: &Face, head: &Parts) -> Result<Response, Refused> {
         let query = Query::of(&head.uri);
-        admit(face, &query, &head.headers)?;
+        admit(face, &query, head)?;
         match self {
             Self::Agent => Ok(answer(query.layout(), &agent(face))),
             Self::Nodes => {

@@ -2,28 +2,22 @@
 
 use axum::http::request::Parts;
 use axum::response::Response;
-use chameleon_model::{
-    Key, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Transaction,
-};
+use chameleon_model::{Key, Operation, Outcome, Precondition, Prefix, Refusal, Transaction};
 
 use super::answer::{json, revision_of};
 use super::error::Refused;
 use super::query::Query;
-use super::{Face, admit, key_of, via};
+use super::{Face, admit, key_of};
 
 pub(super) async fn delete(face: &Face, request: &Parts) -> Result<Response, Refused> {
     let query = Query::of(&request.uri);
-    admit(face, &query, &request.headers)?;
+    let caller = admit(face, &query, request)?;
     query.check_datacenter()?;
-    let transaction = Transaction {
-        origin: Origin {
-            via: via(request),
-            ..Origin::default()
-        },
-        ..transaction(&key_of(&request.uri)?, &query)?
-    };
+    let transaction = transaction(&key_of(&request.uri)?, &query)?;
     let reservation = face.app.replica.reservation();
-    let outcome = face.app.commit_single(transaction, reservation).await?;
+    let outcome = (face.app)
+        .commit_single(&caller, transaction, reservation)
+        .await?;
     Ok(json(query.layout(), &is_gone(&outcome)))
 }
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use crate::app::access::Denied;
+use crate::app::access::{Denied, Forbidden};
 use crate::app::error::Error;
 
 /// An answer that is no success.
@@ -31,6 +31,14 @@ impl Refused {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
+    /// The body begins as Consul's does, which clients look for.
+    fn forbidden(reason: &impl std::fmt::Display) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("Permission denied: {reason}"),
+        )
+    }
+
     #[cfg(test)]
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -45,16 +53,20 @@ impl IntoResponse for Refused {
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            format!("Permission denied: {denied}"),
-        )
+        Self::forbidden(&denied)
+    }
+}
+
+impl From<Forbidden> for Refused {
+    fn from(forbidden: Forbidden) -> Self {
+        Self::forbidden(&forbidden)
     }
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let status = match &error {
+            Error::Forbidden(forbidden) => return Self::forbidden(forbidden),
             Error::Invalid(_) | Error::Faulty(_) => StatusCode::BAD_REQUEST,
             Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -4,22 +4,40 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use chameleon_model::{Key, Prefix, Revision, Snapshot};
+use chameleon_model::{Entry, Key, Prefix, Revision, Right, Snapshot};
 
 use super::answer::{EntryAnswer, Layout, encoded, json, not_found, raw, with_read_headers};
 use super::blocking::overtaken;
 use super::error::Refused;
 use super::query::{Query, Wait};
 use super::{Face, admit, key_of};
-use crate::app::error::Error;
+use crate::app::access::Caller;
 use crate::app::selection::Selection;
+
+/// Set where a token narrows a list, as in Consul.
+const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
+const YES: HeaderValue = HeaderValue::from_static("true");
 
 /// What is asked for.
 enum Target {
     One(Key, Form),
-    Tree(Prefix),
-    Names(Prefix, Option<String>),
+    Many(Many),
+}
+
+/// Everything under a prefix that the caller may read.
+struct Many {
+    prefix: Prefix,
+    readable: Selection,
+    list: List,
+}
+
+/// What of it is answered.
+enum List {
+    Entries,
+    /// The names, up to a separator.
+    Names(Option<String>),
 }
 
 /// How one value is answered.
@@ -29,42 +47,54 @@ enum Form {
 }
 
 pub(super) async fn get(face: &Face, request: Parts) -> Result<Response, Refused> {
-    let (target, wait, layout) = asked(face, &request)?;
+    let (caller, target, wait, layout) = asked(face, &request)?;
     // Its buffer is as large as all else of a connection, and the next request may have it.
     drop(request);
     let snapshot = match wait {
-        Some(wait) => target.wait(face, wait).await?,
+        Some(wait) => target.wait(face, &caller, wait).await?,
         None => face.app.replica.snapshot(),
     };
     let index = target.index(&snapshot);
-    Ok(with_read_headers(
-        target.answer(face, &snapshot, layout),
-        face,
-        index,
-    ))
+    let answer = target.answer(face, &snapshot, layout);
+    let mut answer = with_read_headers(answer, face, index);
+    if target.is_narrowed() {
+        answer.headers_mut().insert(FILTERED, YES);
+    }
+    Ok(answer)
 }
 
-fn asked(face: &Face, request: &Parts) -> Result<(Target, Option<Wait>, Layout), Refused> {
+type Asked = (Caller, Target, Option<Wait>, Layout);
+
+fn asked(face: &Face, request: &Parts) -> Result<Asked, Refused> {
     let query = Query::of(&request.uri);
-    admit(face, &query, &request.headers)?;
+    let caller = admit(face, &query, request)?;
     query.check_consistency()?;
-    let target = Target::new(&key_of(&request.uri)?, &query)?;
-    Ok((target, query.wait()?, query.layout()))
+    let target = Target::new(&caller, &key_of(&request.uri)?, &query)?;
+    Ok((caller, target, query.wait()?, query.layout()))
 }
 
 impl Target {
-    fn new(key: &str, query: &Query<'_>) -> Result<Self, Refused> {
+    fn new(caller: &Caller, key: &str, query: &Query<'_>) -> Result<Self, Refused> {
+        let list = |list| -> Result<Self, Refused> {
+            let prefix = Prefix::new(key);
+            Ok(Self::Many(Many {
+                readable: caller.readable(prefix.clone())?,
+                prefix,
+                list,
+            }))
+        };
         if query.has("keys") {
             let separator = query.text("separator").or_else(|| query.text("seperator"));
-            return Ok(Self::Names(Prefix::new(key), separator.map(str::to_owned)));
+            return list(List::Names(separator.map(str::to_owned)));
         }
         if query.has("recurse") {
-            return Ok(Self::Tree(Prefix::new(key)));
+            return list(List::Entries);
         }
         if key.is_empty() {
             return Err(Refused::bad("Missing key name"));
         }
         let key = Key::new(key).map_err(|error| Refused::bad(error.to_string()))?;
+        caller.may(Right::Read, &key)?;
         let form = if query.has("raw") {
             Form::Raw
         } else {
@@ -76,22 +106,35 @@ impl Target {
     fn selection(&self) -> Selection {
         match self {
             Self::One(key, _) => Selection::key(key.clone()),
-            Self::Tree(prefix) | Self::Names(prefix, _) => Selection::prefix(prefix.clone()),
+            Self::Many(many) => many.readable.clone(),
         }
     }
 
     fn index(&self, snapshot: &Snapshot) -> Revision {
         match self {
             Self::One(key, _) => snapshot.index_of(key.as_str()),
-            Self::Tree(prefix) | Self::Names(prefix, _) => snapshot.index_under(prefix),
+            Self::Many(many) => many.readable.index(snapshot),
+        }
+    }
+
+    /// Says whether something that is asked for may be hidden.
+    fn is_narrowed(&self) -> bool {
+        match self {
+            Self::One(..) => false,
+            Self::Many(many) => many.readable != Selection::prefix(many.prefix.clone()),
         }
     }
 
     /// Waits until something that is asked for changes.
-    async fn wait(&self, face: &Face, wait: Wait) -> Result<Arc<Snapshot>, Error> {
+    async fn wait(
+        &self,
+        face: &Face,
+        caller: &Caller,
+        wait: Wait,
+    ) -> Result<Arc<Snapshot>, Refused> {
         let selection = Arc::new(self.selection());
         let watcher = face.app.replica.hub().watch(selection)?;
-        Ok(overtaken(face, wait, &watcher, |snapshot| self.index(snapshot)).await)
+        overtaken(face, caller, wait, &watcher, |state| self.index(state)).await
     }
 
     fn answer(&self, face: &Face, snapshot: &Snapshot, layout: Layout) -> Response {
@@ -104,18 +147,29 @@ impl Target {
                     json(layout, &[EntryAnswer::from(entry)])
                 }
             },
-            Self::Tree(prefix) => {
-                let entries: Vec<_> = snapshot.under(prefix).map(EntryAnswer::from).collect();
+            Self::Many(many) => many.answer(snapshot, layout),
+        }
+    }
+}
+
+impl Many {
+    fn answer(&self, snapshot: &Snapshot, layout: Layout) -> Response {
+        match &self.list {
+            List::Entries => {
+                let mut entries: Vec<&Arc<Entry>> = self.readable.entries(snapshot).collect();
+                // They come from several places where not all may be read.
+                entries.sort_by(|one, other| one.key.cmp(&other.key));
                 if entries.is_empty() {
-                    not_found()
-                } else {
-                    json(layout, &entries)
+                    return not_found();
                 }
+                let entries: Vec<_> = entries.into_iter().map(EntryAnswer::from).collect();
+                json(layout, &entries)
             }
-            Self::Names(prefix, separator) => {
-                let keys = snapshot.under(prefix).map(|entry| entry.key.as_str());
-                let names = names(keys, prefix.as_str(), separator.as_deref());
-                if names.is_empty() && !prefix.as_str().is_empty() {
+            List::Names(separator) => {
+                let prefix = self.prefix.as_str();
+                let keys = (self.readable.entries(snapshot)).map(|entry| entry.key.as_str());
+                let names = names(keys, prefix, separator.as_deref());
+                if names.is_empty() && !prefix.is_empty() {
                     not_found()
                 } else {
                     json(layout, &names)

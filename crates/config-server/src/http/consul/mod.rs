@@ -22,16 +22,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use tokio_util::sync::CancellationToken;
 
+use super::peer;
 use crate::app::App;
-use crate::app::access::bearer;
+use crate::app::access::{Caller, bearer};
 use agent::Page;
 use encoded::Encoded;
 use error::Refused;
@@ -173,13 +174,18 @@ impl Face {
     }
 }
 
-/// Lets a call in that shows the token in one of Consul's ways.
-fn admit(face: &Face, query: &Query<'_>, headers: &HeaderMap) -> Result<(), Refused> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+/// Lets a call in that shows a token in one of Consul's ways, and says whose it is.
+fn admit(face: &Face, query: &Query<'_>, request: &Parts) -> Result<Caller, Refused> {
+    let header = |name: &str| {
+        (request.headers)
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let token = (query.text("token"))
         .or_else(|| header("x-consul-token").filter(|token| !token.is_empty()))
         .or_else(|| header("authorization").and_then(bearer));
-    face.app.access.admit(token).map_err(Refused::from)
+    let from = peer("consul", &request.extensions);
+    Ok(face.app.access.admit(token, from)?)
 }
 
 /// The key of a path, decoded once; empty for none.
@@ -190,14 +196,6 @@ fn key_of(uri: &Uri) -> Result<String, Refused> {
     let key = percent_encoding::percent_decode_str(raw).decode_utf8();
     key.map(std::borrow::Cow::into_owned)
         .map_err(|_| Refused::bad("Invalid key: it is not UTF-8"))
-}
-
-/// Who asks, for the history.
-fn via(request: &Parts) -> String {
-    match request.extensions.get::<ConnectInfo<SocketAddr>>() {
-        Some(ConnectInfo(peer)) => format!("consul {}", peer.ip()),
-        None => "consul".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::response::Response;
 use chameleon_model::{
-    Key, MAX_VALUE_BYTES, Operation, Origin, Outcome, Precondition, Refusal, SessionId, Transaction,
+    Key, MAX_VALUE_BYTES, Operation, Outcome, Precondition, Refusal, Right, SessionId, Transaction,
 };
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::answer::{json, revision_of};
 use super::body::{announced, received};
 use super::error::Refused;
 use super::query::Query;
-use super::{Face, admit, key_of, via};
+use super::{Face, admit, key_of};
 
 /// Under which condition the value is written.
 #[derive(Clone, Copy)]
@@ -25,25 +25,28 @@ enum Mode {
 
 pub(super) async fn put(face: &Face, request: &Parts, body: Body) -> Result<Response, Refused> {
     let query = Query::of(&request.uri);
-    admit(face, &query, &request.headers)?;
+    let caller = admit(face, &query, request)?;
     query.check_datacenter()?;
     let key = key_of(&request.uri)?;
     if key.is_empty() {
         return Err(Refused::bad("Missing key name"));
     }
     let key = Key::new(&key).map_err(|error| Refused::bad(error.to_string()))?;
+    // Before the body takes room from others.
+    caller.may(Right::Write, &key)?;
     query.exclude(&["cas", "acquire", "release"])?;
     let flags = query.number("flags")?.unwrap_or(0);
     let Some(mode) = Mode::of(&query)? else {
         // Nobody can hold a lock under what is no session's id.
         return Ok(json(query.layout(), &false));
     };
-    let via = via(request);
     let mut reservation = face.app.replica.reservation();
     reservation.grow(announced(&request.headers, MAX_VALUE_BYTES)?)?;
     let value = received(body, MAX_VALUE_BYTES).await?;
-    let transaction = transaction(key, value, flags, mode, via);
-    let outcome = face.app.commit_single(transaction, reservation).await?;
+    let transaction = transaction(key, value, flags, mode);
+    let outcome = (face.app)
+        .commit_single(&caller, transaction, reservation)
+        .await?;
     written(&outcome).map(|written| json(query.layout(), &written))
 }
 
@@ -71,7 +74,7 @@ impl Mode {
     }
 }
 
-fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode, via: String) -> Transaction {
+fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode) -> Transaction {
     let mut preconditions = Vec::new();
     match mode {
         Mode::CompareAndSet(0) => preconditions.push(Precondition::Absent { key: key.clone() }),
@@ -99,10 +102,6 @@ fn transaction(key: Key, value: Bytes, flags: u64, mode: Mode, via: String) -> T
     Transaction {
         preconditions,
         operations: vec![operation],
-        origin: Origin {
-            via,
-            ..Origin::default()
-        },
         ..Transaction::default()
     }
 }

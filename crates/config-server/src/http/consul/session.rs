@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use chameleon_model::{
-    Operation, Origin, Revision, Session, SessionBehavior, SessionId, Snapshot, Transaction,
+    Operation, Revision, Session, SessionBehavior, SessionId, Snapshot, Transaction,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,8 @@ use super::duration;
 use super::error::Refused;
 use super::names;
 use super::query::Query;
-use super::{Face, NODE, admit, via};
+use super::{Face, NODE, admit};
+use crate::app::access::Caller;
 
 /// The largest description of a session.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -87,13 +88,17 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let query = admitted(&face, &head)?;
+    let (caller, query) = admitted(&face, &head)?;
+    caller.may_write_anywhere()?;
     let mut reservation = face.app.replica.reservation();
     reservation.grow(announced(&head.headers, MAX_BODY_BYTES)?)?;
     let session = asked_for(&received(body, MAX_BODY_BYTES).await?)?;
     let id = session.id.to_string();
-    let open = transaction(&head, Operation::OpenSession(session));
-    face.app.commit_single(open, reservation).await?;
+    let open = Transaction {
+        operations: vec![Operation::OpenSession(session)],
+        ..Transaction::default()
+    };
+    face.app.commit_single(&caller, open, reservation).await?;
     Ok(json(query.layout(), &serde_json::json!({ "ID": id })))
 }
 
@@ -104,12 +109,10 @@ pub(super) async fn destroy(
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, _) = request.into_parts();
-    let query = admitted(&face, &head)?;
+    let (caller, query) = admitted(&face, &head)?;
     // What is no session's id is not live, like any other that there is not.
     if let Some(id) = session_id(&id) {
-        let end = transaction(&head, Operation::EndSession(id));
-        let reservation = face.app.replica.reservation();
-        face.app.commit_single(end, reservation).await?;
+        face.app.end_session(&caller, id).await?;
     }
     Ok(json(query.layout(), &true))
 }
@@ -121,9 +124,9 @@ pub(super) async fn renew(
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, _) = request.into_parts();
-    let query = admitted(&face, &head)?;
+    let (caller, query) = admitted(&face, &head)?;
     let session = match session_id(&id) {
-        Some(id) => face.app.renew_session(id).await?,
+        Some(id) => face.app.renew_session(&caller, id).await?,
         None => None,
     };
     match session {
@@ -175,17 +178,17 @@ async fn read(
     wanted: impl Fn(&Session) -> bool,
 ) -> Result<Response, Refused> {
     let (head, _) = request.into_parts();
-    let query = admitted(face, &head)?;
+    let (caller, query) = admitted(face, &head)?;
     query.check_consistency()?;
     let snapshot = match query.wait()? {
         Some(wait) => {
             let watcher = face.app.replica.hub().watch_sessions()?;
-            overtaken(face, wait, &watcher, Snapshot::sessions_index).await
+            overtaken(face, &caller, wait, &watcher, Snapshot::sessions_index).await?
         }
         None => face.app.replica.snapshot(),
     };
     let sessions: Vec<_> = (snapshot.sessions())
-        .filter(|session| wanted(session))
+        .filter(|session| caller.owns(session) && wanted(session))
         .map(SessionAnswer::from)
         .collect();
     let index = snapshot.sessions_index();
@@ -196,26 +199,15 @@ async fn read(
     ))
 }
 
-fn admitted<'a>(face: &Face, request: &'a Parts) -> Result<Query<'a>, Refused> {
+fn admitted<'a>(face: &Face, request: &'a Parts) -> Result<(Caller, Query<'a>), Refused> {
     let query = Query::of(&request.uri);
-    admit(face, &query, &request.headers)?;
+    let caller = admit(face, &query, request)?;
     query.check_datacenter()?;
-    Ok(query)
+    Ok((caller, query))
 }
 
 fn session_id(text: &str) -> Option<SessionId> {
     Uuid::parse_str(text).map(SessionId).ok()
-}
-
-fn transaction(request: &Parts, operation: Operation) -> Transaction {
-    Transaction {
-        operations: vec![operation],
-        origin: Origin {
-            via: via(request),
-            ..Origin::default()
-        },
-        ..Transaction::default()
-    }
 }
 
 /// What a client says of its session; what else it says does not matter.
@@ -275,6 +267,8 @@ fn asked_for(body: &[u8]) -> Result<Session, Refused> {
         lock_delay: asked
             .lockdelay
             .map_or(Ok(DEFAULT_LOCK_DELAY), |it| lock_delay(&it))?,
+        // Of this and of the revision the use case knows.
+        opened_by: String::new(),
         create_revision: Revision::ZERO,
     })
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chameleon_model::{
-    Entry, Key, Known, Operation, Origin, Outcome, Precondition, Prefix, Refusal, Revision,
+    Entry, Key, Known, Operation, Outcome, Precondition, Prefix, Refusal, Revision, Right,
     SessionId, Snapshot, Tag, Transaction, decide,
 };
 use serde::de::Error as _;
@@ -26,7 +26,8 @@ use super::body::{announced, received};
 use super::error::Refused;
 use super::names;
 use super::query::Query;
-use super::{Face, admit, via};
+use super::{Face, admit};
+use crate::app::access::{Caller, Forbidden};
 
 /// The most operations of one transaction.
 const MAX_OPERATIONS: usize = 128;
@@ -93,18 +94,16 @@ struct Fault {
 pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     let query = Query::of(&head.uri);
-    admit(&face, &query, &head.headers)?;
+    let caller = admit(&face, &query, &head)?;
     query.check_consistency()?;
     let mut reservation = face.app.replica.reservation();
     reservation.grow(announced(&head.headers, MAX_BODY_BYTES)?)?;
     let steps = parsed(&received(body, MAX_BODY_BYTES).await?)?;
     drop(reservation);
-    let origin = Origin {
-        via: via(&head),
-        ..Origin::default()
-    };
     for _ in 0..TRIES {
         let snapshot = face.app.replica.snapshot();
+        // All of it before any of it is played: a fault would tell of a key that is out of reach.
+        (steps.iter()).try_for_each(|step| step.is_allowed(&caller, &snapshot))?;
         let mut play = Play::new(&snapshot);
         for (index, step) in steps.iter().enumerate() {
             play.step(index, step);
@@ -121,7 +120,6 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
         let transaction = Transaction {
             preconditions: play.pins(),
             operations,
-            origin: origin.clone(),
             ..Transaction::default()
         };
         let reservation = {
@@ -129,7 +127,10 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
             reservation.grow(transaction.operations.iter().map(size).sum())?;
             reservation
         };
-        match face.app.commit_single(transaction, reservation).await? {
+        let outcome = (face.app)
+            .commit_single(&caller, transaction, reservation)
+            .await?;
+        match outcome {
             Outcome::Committed(stamp) => {
                 return Ok(play.answer(query.layout(), Some(stamp.revision)));
             }
@@ -200,6 +201,24 @@ impl Step {
                 | "check-session"
                 | "check-not-exists"
         )
+    }
+
+    /// Fails unless the caller may do it. What is no key is nobody's, and a fault later.
+    fn is_allowed(&self, caller: &Caller, state: &Snapshot) -> Result<(), Forbidden> {
+        let tree = Prefix::new(&self.key);
+        match self.verb.as_str() {
+            "get-tree" => return caller.may_under(Right::Read, &tree),
+            "delete-tree" => return caller.may_under(Right::Write, &tree),
+            _ => {}
+        }
+        let Ok(key) = Key::new(&self.key) else {
+            return Ok(());
+        };
+        if self.only_reads() {
+            caller.may(Right::Read, &key)
+        } else {
+            caller.may_change(&key, state)
+        }
     }
 
     fn session(&self) -> Result<SessionId, String> {

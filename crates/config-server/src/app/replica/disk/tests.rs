@@ -15,6 +15,7 @@ fn contents() -> Contents {
         behavior,
         ttl,
         lock_delay: Duration::from_millis(1_500),
+        opened_by: "team-a".to_owned(),
         create_revision: Revision::ZERO,
     };
     let holder = session(1, None, SessionBehavior::Delete);

@@ -1,0 +1,160 @@
+//! A team gets its prefix: from the bootstrap token to the team's first value.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use config_server::{Listeners, Settings};
+use serde_json::Value;
+use service_kit::{Lifecycle, listen};
+use tempfile::TempDir;
+
+use crate::rig::chameleon;
+
+const BOOTSTRAP: &str = "0123456789abcdef0123456789abcdef";
+
+/// A server that needs a token, and a folder for tokens.
+struct Guarded {
+    server: String,
+    folder: TempDir,
+    lifecycle: Lifecycle,
+}
+
+impl Guarded {
+    async fn start() -> Self {
+        let free = || listen("127.0.0.1:0".parse().unwrap(), "tests", "none").unwrap();
+        let listeners = Listeners {
+            http: free(),
+            grpc: free(),
+            admin: None,
+        };
+        let server = format!("http://{}", listeners.grpc.local_addr().unwrap());
+        let settings = Settings {
+            token: Some(BOOTSTRAP.into()),
+            ..Settings::default()
+        };
+        let store = chameleon_store::open("sqlite::memory:").await.unwrap();
+        let lifecycle = Lifecycle::default();
+        config_server::start(settings, store, listeners, &lifecycle)
+            .await
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bootstrap"), BOOTSTRAP).unwrap();
+        Self {
+            server,
+            folder,
+            lifecycle,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn run(&self, token: &str, arguments: &[&str]) -> Output {
+        let mut command = chameleon(arguments);
+        command
+            .env("CHAMELEON_SERVER", &self.server)
+            .env("CHAMELEON_TOKEN_FILE", self.file(token))
+            .env("TZ", "UTC");
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true).output().await.unwrap()
+    }
+
+    /// What a command prints that has to succeed.
+    async fn printed(&self, token: &str, arguments: &[&str]) -> String {
+        let output = self.run(token, arguments).await;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The one line with which a command fails.
+    async fn refused(&self, token: &str, arguments: &[&str]) -> String {
+        let output = self.run(token, arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(output.stdout, b"", "{arguments:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        error
+    }
+
+    /// Runs a command that prints a secret, and keeps it in a file, as `> FILE` does.
+    async fn issued(&self, file: &str, arguments: &[&str]) {
+        let secret = self.printed("bootstrap", arguments).await;
+        assert!(secret.starts_with("cham_") && secret.lines().count() == 1);
+        std::fs::write(self.file(file), secret).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_gets_its_prefix() {
+    let guarded = Guarded::start().await;
+    let create = ["token", "create", "team-a"];
+    let rules = ["--allow", "write:teams/a/", "--allow", "read:shared.yml"];
+    let create = [&create[..], &rules, &["--expires", "90d"]].concat();
+    guarded.issued("a", &create).await;
+    let again = guarded.refused("bootstrap", &create).await;
+    assert!(again.contains("no name is given twice"), "{again}");
+
+    let put = |key: &'static str| ["put", key, "x: 1"];
+    guarded.printed("a", &put("teams/a/config/shop.yml")).await;
+    let value = guarded
+        .printed("a", &["get", "teams/a/config/shop.yml"])
+        .await;
+    assert_eq!(value, "x: 1");
+    let history = ["history", "--output", "json"];
+    let history: Value = serde_json::from_str(&guarded.printed("a", &history).await).unwrap();
+    assert_eq!(history["commits"][0]["via"], "grpc 127.0.0.1 token team-a");
+    let refused = guarded.refused("a", &put("teams/b/config/shop.yml")).await;
+    assert_eq!(
+        refused,
+        "error: denied: token `team-a` lacks the right `write` on key `teams/b/config/shop.yml`\n"
+    );
+    let refused = guarded.refused("a", &["ls"]).await;
+    assert!(refused.contains("`read` on all of prefix ``"), "{refused}");
+    let refused = guarded.refused("a", &["token", "list"]).await;
+    assert!(refused.contains("may not manage tokens"), "{refused}");
+
+    let listed = guarded.printed("bootstrap", &["token", "list"]).await;
+    let row = listed.lines().last().unwrap();
+    for part in ["team-a ", "write:teams/a/ read:shared.yml", " bootstrap "] {
+        assert!(row.contains(part), "{listed}");
+    }
+    assert!(!listed.contains("cham_"), "{listed}");
+    let listed = ["token", "list", "--output", "json"];
+    let listed: Value = serde_json::from_str(&guarded.printed("bootstrap", &listed).await).unwrap();
+    assert_eq!(listed["tokens"][0]["rules"][1], "read:shared.yml");
+    assert_eq!(listed["tokens"][0]["expired"], false);
+
+    guarded.issued("new", &["token", "rotate", "team-a"]).await;
+    for token in ["a", "new"] {
+        guarded.printed(token, &["ls", "teams/a/"]).await;
+    }
+    let at_once = ["token", "rotate", "team-a", "--grace", "0s"];
+    guarded.issued("newer", &at_once).await;
+    let refused = guarded.refused("a", &["ls", "teams/a/"]).await;
+    assert!(refused.contains("the token is not valid here"), "{refused}");
+    guarded.printed("newer", &["ls", "teams/a/"]).await;
+
+    let revoked = guarded
+        .printed("bootstrap", &["token", "revoke", "team-a"])
+        .await;
+    assert_eq!(revoked, "revoked token `team-a`; its watches end\n");
+    guarded.refused("newer", &["ls", "teams/a/"]).await;
+    let listed = guarded.printed("bootstrap", &["token", "list"]).await;
+    assert_eq!(listed, "no tokens but the bootstrap token\n");
+    guarded.lifecycle.shut_down();
+    guarded.lifecycle.finished().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_that_is_none_is_refused_before_anything_is_sent() {
+    let output = chameleon(&["token", "create", "x", "--allow", "all:config/"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("write `read:`, `write:` or `override:`"),
+        "{error}"
+    );
+}
