@@ -62,11 +62,14 @@ impl Run {
         let postgres = Postgres::start().await;
         let shared = Arc::new(Shared::default());
         let judge = Judge::new(&postgres.url(postgres.addr), &shared).await;
+        // A run starts it again and again, and somebody may build another one meanwhile.
+        let program = folder.path().join("config-server");
+        std::fs::copy(env!("CARGO_BIN_EXE_config-server"), &program).unwrap();
         let (mut proxies, mut servers) = (Vec::new(), Vec::new());
         for which in 0..REPLICAS {
             let proxy = Proxy::start(postgres.addr).await;
             let url = postgres.url(proxy.addr);
-            let mut server = Server::new(&format!("replica-{which}"), url, folder.path());
+            let mut server = Server::new(&format!("replica-{which}"), url, &program, folder.path());
             server.run().await;
             proxies.push(proxy);
             servers.push(server);

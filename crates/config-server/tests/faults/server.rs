@@ -18,13 +18,14 @@ pub(crate) struct Server {
     pub(crate) grpc: SocketAddr,
     name: String,
     store: String,
+    program: PathBuf,
     folder: PathBuf,
     process: Option<Child>,
 }
 
 impl Server {
-    /// A replica that does not run yet.
-    pub(crate) fn new(name: &str, store: String, folder: &Path) -> Self {
+    /// A replica that does not run yet; `program` is a copy of the binary.
+    pub(crate) fn new(name: &str, store: String, program: &Path, folder: &Path) -> Self {
         let folder = folder.join(name);
         std::fs::create_dir(&folder).unwrap();
         Self {
@@ -32,6 +33,7 @@ impl Server {
             grpc: (Ipv4Addr::LOCALHOST, free_port()).into(),
             name: name.to_owned(),
             store,
+            program: program.to_owned(),
             folder,
             process: None,
         }
@@ -59,7 +61,7 @@ impl Server {
 
     fn spawn(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.log());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_config-server"));
+        let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CHAMELEON_") {
                 command.env_remove(name);
