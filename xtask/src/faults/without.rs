@@ -79,14 +79,14 @@ impl Cure {
                 Edit {
                     file: LISTEN,
                     from: "// Whatever was committed since the last notice is found by looking.\n            \
-                           self.nudge.send_replace(());",
+                           self.news.look();",
                     to: "",
                     times: 1,
                 },
                 Edit {
                     file: LISTEN,
                     from: "// Whatever was committed before LISTEN took effect.\n        \
-                           self.nudge.send_replace(());",
+                           self.news.look();",
                     to: "",
                     times: 1,
                 },
