@@ -1,9 +1,9 @@
 //! The binary as a person or an orchestrator runs it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use test_kit::{FaultProxy, eventually, postgres};
 
@@ -30,13 +30,40 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-struct Running(Child);
+#[cfg(unix)]
+struct Running {
+    process: Child,
+    /// Read no more, but open, so that it can go on writing.
+    log: Lines<BufReader<ChildStderr>>,
+}
 
+#[cfg(unix)]
+impl Running {
+    /// Starts it, and returns when it serves.
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(folder, arguments);
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut running = Self { process, log };
+        let started = (running.log).find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
+        assert!(started.is_some(), "it ended at once");
+        running
+    }
+
+    /// Asks it to end, and fails unless it does so in peace.
+    fn end(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+#[cfg(unix)]
 impl Drop for Running {
     fn drop(&mut self) {
         // Fails only if it has ended by itself, which is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -186,11 +213,7 @@ async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
     for round in ["first", "second"] {
         // One for each process: the connections that it keeps end with the process.
         let client = client();
-        let mut serving = command(folder.path(), &arguments);
-        let mut serving = Running(serving.stderr(Stdio::piped()).spawn().unwrap());
-        let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
-        let started = lines.find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
-        assert!(started.is_some(), "it ended at once");
+        let serving = Running::start(folder.path(), &arguments);
         let check = [&["healthcheck"], &arguments[..]].concat();
         assert!(run(folder.path(), &check).status.success());
         if round == "first" {
@@ -198,9 +221,7 @@ async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
         }
         let value = client.get(format!("{url}?raw")).send().await.unwrap();
         assert_eq!(value.text().await.unwrap(), "x");
-        let pid = serving.0.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        assert!(serving.0.wait().unwrap().success());
+        serving.end();
     }
 }
 
@@ -226,11 +247,7 @@ async fn it_starts_from_its_snapshot_while_the_database_is_away() {
     let url = format!("http://{http}/v1/kv/a");
     for round in ["with", "without"] {
         let client = client();
-        let mut serving = command(folder.path(), &arguments);
-        let mut serving = Running(serving.stderr(Stdio::piped()).spawn().unwrap());
-        let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
-        let started = lines.find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
-        assert!(started.is_some(), "it ended at once");
+        let serving = Running::start(folder.path(), &arguments);
         if round == "with" {
             client.put(&url).body("x").send().await.unwrap();
         } else {
@@ -248,9 +265,7 @@ async fn it_starts_from_its_snapshot_while_the_database_is_away() {
             })
             .await;
         }
-        let pid = serving.0.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        assert!(serving.0.wait().unwrap().success());
+        serving.end();
         proxy.cut().await;
     }
 }

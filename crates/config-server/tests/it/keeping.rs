@@ -8,34 +8,10 @@ use chameleon_proto::v1;
 use chameleon_store::Store;
 use config_server::{Keep, Settings};
 use reqwest::StatusCode;
-use test_kit::{eventually, postgres};
+use test_kit::eventually;
 use tonic::Code;
 
-use crate::store_faults::memory;
 use crate::support::{Server, Watch, subscribe};
-
-macro_rules! both_stores {
-    ($($case:ident,)*) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    super::$case(super::memory().await).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let database = super::postgres::database().await;
-                    let store = chameleon_store::open(database.url()).await.unwrap();
-                    super::$case(store).await;
-                }
-            )*
-        }
-    };
-}
 
 both_stores! {
     who_is_behind_the_floor_gets_a_complete_state,

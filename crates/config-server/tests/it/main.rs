@@ -1,5 +1,29 @@
 //! The server over real sockets, with real stores.
 
+/// A test of each name on both stores; the function takes the store.
+macro_rules! both_stores {
+    ($($case:ident,)*) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::store_faults::memory().await).await;
+                }
+            )*
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let database = test_kit::postgres::database().await;
+                    let store = chameleon_store::open(database.url()).await.unwrap();
+                    super::$case(store).await;
+                }
+            )*
+        }
+    };
+}
+
 mod access;
 mod bad_input;
 mod binary;

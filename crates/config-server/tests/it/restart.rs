@@ -9,33 +9,10 @@ use chameleon_store::Store;
 use config_server::{Listeners, Settings};
 use reqwest::StatusCode;
 use service_kit::Lifecycle;
-use test_kit::{eventually, postgres};
+use test_kit::eventually;
 
 use crate::store_faults::{Gate, memory};
 use crate::support::{BETA, Server, Watch, commit, free_listener, put, subscribe};
-
-macro_rules! both_stores {
-    ($($case:ident,)*) => {
-        mod on_sqlite {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    super::$case(super::memory().await).await;
-                }
-            )*
-        }
-        mod on_postgres {
-            $(
-                #[tokio::test]
-                async fn $case() {
-                    let database = super::postgres::database().await;
-                    let store = chameleon_store::open(database.url()).await.unwrap();
-                    super::$case(store).await;
-                }
-            )*
-        }
-    };
-}
 
 both_stores! {
     without_the_database_the_last_state_is_served_read_only,
