@@ -20,12 +20,13 @@ use service_kit::accept::{Acceptor, SILENCE};
 use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::app::App;
 use crate::app::access::{Caller, Peer, bearer};
 use crate::settings::Limits;
 use connection::incoming;
+use error::code_name;
 use service::Service;
 use tokens::Tokens;
 
@@ -105,6 +106,17 @@ fn admission(
         request.extensions_mut().insert(caller);
         Ok(request)
     }
+}
+
+/// Counts how `method` was answered.
+fn counted<T>(
+    app: &App,
+    method: &'static str,
+    answer: Result<T, Status>,
+) -> Result<Response<T>, Status> {
+    let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    app.metrics.grpc(method, code_name(code));
+    answer.map(Response::new)
 }
 
 /// Who makes the call.

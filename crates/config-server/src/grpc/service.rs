@@ -9,10 +9,10 @@ use chameleon_store::HistoryQuery;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use prost::Message as _;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::error::{code_name, invalid};
-use super::{caller, commit, convert, watch};
+use super::error::invalid;
+use super::{caller, commit, convert, counted, watch};
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
@@ -38,9 +38,7 @@ impl Service {
         method: &'static str,
         answer: Result<T, Status>,
     ) -> Result<Response<T>, Status> {
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.app.metrics.grpc(method, code_name(code));
-        answer.map(Response::new)
+        counted(&self.app, method, answer)
     }
 
     async fn read_states(

@@ -6,10 +6,10 @@ use std::time::Duration;
 use chameleon_model::{Grant, Rule, Token, TokenName};
 use chameleon_proto::v1;
 use secrecy::ExposeSecret as _;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::caller;
-use super::error::{code_name, invalid};
+use super::error::invalid;
+use super::{caller, counted};
 use crate::app::App;
 use crate::app::error::Error;
 
@@ -31,10 +31,7 @@ impl Tokens {
         method: &'static str,
         answer: Result<T, Error>,
     ) -> Result<Response<T>, Status> {
-        let answer = answer.map_err(Status::from);
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.app.metrics.grpc(method, code_name(code));
-        answer.map(Response::new)
+        counted(&self.app, method, answer.map_err(Status::from))
     }
 
     async fn created(
