@@ -253,22 +253,22 @@ impl App {
         reservation: Reservation,
         judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
     ) -> Result<Outcome, Error> {
-        if Checker::is_quick(&transaction) {
-            judge(&self.checker, &self.replica.snapshot(), &transaction)?;
-            return self.replica.commit(transaction, reservation).await;
-        }
         let app = Arc::clone(self);
-        // Large documents take their time, which other requests of this thread should not wait for.
-        // The room that is reserved goes along: a caller who leaves does not end the check.
-        let judged = tokio::task::spawn_blocking(move || {
+        let is_quick = Checker::is_quick(&transaction);
+        let judged = move || {
             judge(&app.checker, &app.replica.snapshot(), &transaction)
                 .map(|()| (transaction, reservation))
-        });
-        let Ok(judged) = judged.await else {
-            let reason = "the check of the documents failed";
-            return Err(Error::Internal(reason.to_owned()));
         };
-        let (transaction, reservation) = judged?;
+        let (transaction, reservation) = if is_quick {
+            judged()
+        } else {
+            // Large documents take their time, which other requests of this thread should not wait
+            // for. The room that is reserved goes along: a caller who leaves does not end the check.
+            (tokio::task::spawn_blocking(judged).await).unwrap_or_else(|_| {
+                let reason = "the check of the documents failed";
+                Err(Error::Internal(reason.to_owned()))
+            })
+        }?;
         self.replica.commit(transaction, reservation).await
     }
 
