@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -29,11 +29,20 @@ struct Network {
     mode: watch::Sender<Mode>,
     swallow: AtomicBool,
     swallowed: AtomicU64,
-    /// The next commit's answer is to be lost.
-    lose: AtomicBool,
+    order: Mutex<Order>,
     /// How many were.
     lost: watch::Sender<u64>,
     open: watch::Sender<HashMap<u64, CancellationToken>>,
+}
+
+/// Whether the answer to a commit is to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    None,
+    /// The next commit's.
+    Next,
+    /// That of the commit which this connection has sent.
+    Of(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +53,45 @@ enum Mode {
 }
 
 /// What both directions of a connection share.
-#[derive(Default)]
 struct Talk {
+    id: u64,
     in_transaction: AtomicBool,
-    /// The answer that comes next is lost, and the connection with it.
-    lose: AtomicBool,
+}
+
+impl Network {
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connection `id` sends a commit.
+    fn commits(&self, id: u64) {
+        let mut order = self.order();
+        if *order == Order::Next {
+            *order = Order::Of(id);
+        }
+    }
+
+    /// Says whether the answer that connection `id` gets next is lost, and the connection with it.
+    fn loses(&self, id: u64) -> bool {
+        *self.order() == Order::Of(id)
+    }
+
+    /// The answer that connection `id` would have got is lost.
+    fn has_lost(&self, id: u64) {
+        let mut order = self.order();
+        if *order == Order::Of(id) {
+            *order = Order::None;
+        }
+        self.lost.send_modify(|lost| *lost += 1);
+    }
+
+    /// Connection `id` has ended. If it did so before the answer came, the next commit's is lost.
+    fn ended(&self, id: u64) {
+        let mut order = self.order();
+        if *order == Order::Of(id) {
+            *order = Order::Next;
+        }
+    }
 }
 
 impl Proxy {
@@ -59,7 +102,7 @@ impl Proxy {
             mode: watch::Sender::new(Mode::Open),
             swallow: AtomicBool::new(false),
             swallowed: AtomicU64::new(0),
-            lose: AtomicBool::new(false),
+            order: Mutex::new(Order::None),
             lost: watch::Sender::new(0),
             open: watch::Sender::new(HashMap::new()),
         });
@@ -110,13 +153,13 @@ impl Proxy {
     /// Has the next commit done, and then resets its connection instead of passing on the answer.
     /// The receiver counts the answers that were lost.
     pub(crate) fn lose_answer(&self) -> watch::Receiver<u64> {
-        self.network.lose.store(true, SeqCst);
+        *self.network.order() = Order::Next;
         self.network.lost.subscribe()
     }
 
     /// Ends all faults; connections that were cut stay so.
     pub(crate) fn heal(&self) {
-        self.network.lose.store(false, SeqCst);
+        *self.network.order() = Order::None;
         self.network.swallow.store(false, SeqCst);
         self.network.mode.send_replace(Mode::Open);
     }
@@ -135,6 +178,7 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
         tokio::select! {
             Some(ended) = connections.join_next() => {
                 let id = ended.expect("a connection does not panic");
+                network.ended(id);
                 network.open.send_modify(|open| drop(open.remove(&id)));
             }
             accepted = listener.accept() => {
@@ -154,7 +198,7 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
                         biased;
                         () = token.cancelled() => {}
                         _ = modes.wait_for(|mode| *mode == Mode::Away) => {}
-                        _ = pass(client, &network) => {}
+                        _ = pass(client, &network, id) => {}
                     }
                     id
                 });
@@ -163,14 +207,17 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
     }
 }
 
-async fn pass(client: TcpStream, network: &Network) -> io::Result<()> {
+async fn pass(client: TcpStream, network: &Network, id: u64) -> io::Result<()> {
     let server = TcpStream::connect(network.target).await?;
     let _ = server.set_zero_linger();
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    let talk = Talk::default();
+    let talk = Talk {
+        id,
+        in_transaction: AtomicBool::new(false),
+    };
     tokio::try_join!(
         requests(client_read, server_write, network, &talk),
         answers(server_read, client_write, network, &talk),
@@ -193,8 +240,8 @@ async fn requests(
     while let Some(message) = Message::next(&mut from).await? {
         running(&mut modes).await?;
         let idle = !talk.in_transaction.load(SeqCst);
-        if requests.commits(&message, idle) && network.lose.swap(false, SeqCst) {
-            talk.lose.store(true, SeqCst);
+        if requests.commits(&message, idle) {
+            network.commits(talk.id);
         }
         to.write_all(&message.bytes).await?;
         if from.buffer().is_empty() {
@@ -212,15 +259,18 @@ async fn answers(
 ) -> io::Result<()> {
     let (mut from, mut to) = (BufReader::new(from), BufWriter::new(to));
     let mut modes = network.mode.subscribe();
+    let mut losing = false;
     while let Some(message) = Message::next(&mut from).await? {
         running(&mut modes).await?;
         let ready = message.ready();
         if let Some(idle) = ready {
             talk.in_transaction.store(!idle, SeqCst);
         }
-        if talk.lose.load(SeqCst) {
+        // Also if the fault is ended meanwhile: half an answer is none.
+        losing |= network.loses(talk.id);
+        if losing {
             if ready.is_some() {
-                network.lost.send_modify(|lost| *lost += 1);
+                network.has_lost(talk.id);
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             continue;
