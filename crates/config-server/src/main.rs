@@ -7,7 +7,7 @@ use config_server::{Cli, execute};
 use mimalloc::MiMalloc;
 
 /// Thousands of small buffers come and go with every change: the system's allocator took a quarter
-/// of a delivery's time, and kept more of the memory afterwards.
+/// of a long poll's time.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
