@@ -8,11 +8,11 @@ use bytes::Bytes;
 use chameleon_client::{Api, ApiSettings, CommitOutcome, Selection};
 use chameleon_model::{Key, Operation, Transaction};
 use chameleon_store::Store;
-use config_server::Listeners;
-use service_kit::{Lifecycle, listen};
+use config_server::Settings;
+use service_kit::Lifecycle;
 use test_kit::postgres;
 
-use crate::rig::chameleon;
+use crate::rig::{chameleon, config_server};
 
 /// A config server on a free port.
 struct Server {
@@ -23,17 +23,7 @@ struct Server {
 
 impl Server {
     async fn on(store: Arc<dyn Store>) -> Self {
-        let free = || listen("127.0.0.1:0".parse().unwrap(), "tests", "none").unwrap();
-        let listeners = Listeners {
-            http: free(),
-            grpc: free(),
-            admin: None,
-        };
-        let url = format!("http://{}", listeners.grpc.local_addr().unwrap());
-        let lifecycle = Lifecycle::default();
-        let settings = config_server::Settings::default();
-        let started = config_server::start(settings, store, listeners, &lifecycle).await;
-        started.unwrap();
+        let (url, lifecycle) = config_server(Settings::default(), store).await;
         let api = Api::connect(ApiSettings {
             servers: vec![url.clone()],
             ..ApiSettings::default()

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use chameleon_cli::stack::{INSTANCES, Ports, Settings, Stack};
 use chameleon_client::{Instance, Stamp};
-use service_kit::Lifecycle;
+use chameleon_store::Store;
+use config_server::Listeners;
 use service_kit::http_client::{self, HttpClientSettings};
+use service_kit::{Lifecycle, listen};
 use tempfile::TempDir;
 use test_kit::eventually;
 
@@ -42,6 +45,24 @@ pub(crate) fn chameleon(arguments: &[&str]) -> Command {
     }
     command.args(arguments);
     command
+}
+
+/// Starts a config server alone, on free ports, and says where it speaks gRPC.
+pub(crate) async fn config_server(
+    settings: config_server::Settings,
+    store: Arc<dyn Store>,
+) -> (String, Lifecycle) {
+    let free = || listen("127.0.0.1:0".parse().unwrap(), "tests", "none").unwrap();
+    let listeners = Listeners {
+        http: free(),
+        grpc: free(),
+        admin: None,
+    };
+    let url = format!("http://{}", listeners.grpc.local_addr().unwrap());
+    let lifecycle = Lifecycle::default();
+    let started = config_server::start(settings, store, listeners, &lifecycle).await;
+    started.unwrap();
+    (url, lifecycle)
 }
 
 /// The document that sends all searches to one provider.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use config_server::{Listeners, Settings};
+use config_server::Settings;
 use serde_json::Value;
-use service_kit::{Lifecycle, listen};
+use service_kit::Lifecycle;
 use tempfile::TempDir;
 
-use crate::rig::chameleon;
+use crate::rig::{chameleon, config_server};
 
 const BOOTSTRAP: &str = "0123456789abcdef0123456789abcdef";
 
@@ -21,22 +21,12 @@ struct Guarded {
 
 impl Guarded {
     async fn start() -> Self {
-        let free = || listen("127.0.0.1:0".parse().unwrap(), "tests", "none").unwrap();
-        let listeners = Listeners {
-            http: free(),
-            grpc: free(),
-            admin: None,
-        };
-        let server = format!("http://{}", listeners.grpc.local_addr().unwrap());
         let settings = Settings {
             token: Some(BOOTSTRAP.into()),
             ..Settings::default()
         };
         let store = chameleon_store::open("sqlite::memory:").await.unwrap();
-        let lifecycle = Lifecycle::default();
-        config_server::start(settings, store, listeners, &lifecycle)
-            .await
-            .unwrap();
+        let (server, lifecycle) = config_server(settings, store).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("bootstrap"), BOOTSTRAP).unwrap();
         Self {
