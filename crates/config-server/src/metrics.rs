@@ -50,6 +50,7 @@ struct Verdicts {
 pub(crate) enum Face {
     Grpc,
     Consul,
+    Api,
 }
 
 /// What became of a request to change something.
@@ -169,6 +170,7 @@ impl Metrics {
             face: match face {
                 Face::Grpc => "grpc",
                 Face::Consul => "consul",
+                Face::Api => "api",
             },
             outcome: match result {
                 CommitResult::Committed => "committed",

@@ -3,9 +3,11 @@
 pub(crate) mod access;
 pub(crate) mod check;
 mod compactor;
+pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod fleet;
 pub(crate) mod replica;
+pub(crate) mod rollback;
 pub(crate) mod selection;
 mod sync;
 mod tokens;
@@ -14,8 +16,8 @@ pub(crate) mod watch;
 use std::sync::Arc;
 
 use chameleon_model::{
-    Change, Commit, Entry, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session,
-    SessionId, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+    Change, Commit, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session, SessionId,
+    Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
 use chameleon_store::{HistoryQuery, Store, StoreError};
 use service_kit::Lifecycle;
@@ -23,7 +25,7 @@ use service_kit::health::Check;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CommitResult, Face, Metrics};
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 use access::audit::Attempt;
 use access::{Access, Caller};
 use check::Checker;
@@ -50,14 +52,8 @@ pub(crate) struct App {
     checker: Arc<Checker>,
     reports: SyncReports,
     store: Arc<dyn Store>,
+    pub(crate) limits: Limits,
     store_kind: &'static str,
-}
-
-/// What differs between two states under a key.
-pub(crate) struct Difference {
-    pub(crate) key: Key,
-    pub(crate) before: Option<Arc<Entry>>,
-    pub(crate) after: Option<Arc<Entry>>,
 }
 
 /// How the server is.
@@ -141,6 +137,7 @@ impl App {
             checker,
             reports: SyncReports::default(),
             store,
+            limits: settings.limits,
             store_kind: settings.store_kind,
         }))
     }
@@ -169,12 +166,13 @@ impl App {
     /// Stores a transaction of documents that are good together.
     pub(crate) async fn commit_checked(
         self: &Arc<Self>,
+        face: Face,
         caller: &Caller,
         transaction: Transaction,
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
         let judge = Checker::merged;
-        self.commit(Face::Grpc, caller, transaction, reservation, judge)
+        self.commit(face, caller, transaction, reservation, judge)
             .await
     }
 
@@ -322,37 +320,6 @@ impl App {
         (head.stamp(), instances)
     }
 
-    /// The stamps of two states and what differs between them in `selection`, ordered by key.
-    pub(crate) async fn diff(
-        &self,
-        caller: &Caller,
-        from: Revision,
-        to: Option<Revision>,
-        selection: &Selection,
-    ) -> Result<(Stamp, Stamp, Vec<Difference>), Error> {
-        caller.may_read(selection)?;
-        let before = self.snapshot_at(Some(from)).await?;
-        let after = self.snapshot_at(to).await?;
-        let mut differences: Vec<_> = (selection.entries(&before))
-            .map(|entry| Difference {
-                key: entry.key.clone(),
-                before: Some(Arc::clone(entry)),
-                after: after.get(entry.key.as_str()).cloned(),
-            })
-            .collect();
-        let created = (selection.entries(&after))
-            .filter(|entry| before.get(entry.key.as_str()).is_none())
-            .map(|entry| Difference {
-                key: entry.key.clone(),
-                before: None,
-                after: Some(Arc::clone(entry)),
-            });
-        differences.extend(created);
-        differences.retain(Difference::is_one);
-        differences.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok((before.stamp(), after.stamp(), differences))
-    }
-
     /// The sources with their applied commits, and those that have only reported; of those that own
     /// keys which the caller may not read, nothing.
     pub(crate) fn sources(
@@ -431,13 +398,4 @@ fn scopes(selection: &Selection) -> Vec<Scope> {
 fn owns_some(state: &Snapshot, source: &SourceName) -> bool {
     let all = Prefix::all();
     (state.under(&all)).any(|entry| entry.owner.as_ref() == Some(source))
-}
-
-impl Difference {
-    fn is_one(&self) -> bool {
-        match (&self.before, &self.after) {
-            (Some(before), Some(after)) => before.value != after.value,
-            (before, after) => before.is_some() != after.is_some(),
-        }
-    }
 }

@@ -10,6 +10,9 @@ use super::App;
 use super::access::{Access, BOOTSTRAP, Caller, audit};
 use super::error::Error;
 
+/// How many rules a token may have: each call looks through them.
+const MAX_RULES: usize = 100;
+
 impl App {
     /// Creates a token, and returns it with its secret, which nobody can tell again.
     pub(crate) async fn create_token(
@@ -26,6 +29,11 @@ impl App {
         }
         if grant.rules().is_empty() {
             let reason = "is missing; a token without a rule allows nothing";
+            return Err(Error::Invalid(format!("rules: {reason}")));
+        }
+        if grant.rules().len() > MAX_RULES {
+            let given = grant.rules().len();
+            let reason = format!("{given} are given, {MAX_RULES} are allowed");
             return Err(Error::Invalid(format!("rules: {reason}")));
         }
         let (secret, hash) = new_secret();

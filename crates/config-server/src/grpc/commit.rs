@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
 use crate::app::replica::Reservation;
+use crate::metrics::Face;
 use crate::settings::Limits;
 
 /// How long the next message may take: what has come takes room from other writers meanwhile.
@@ -21,13 +22,15 @@ const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 /// Receives a transaction, has it stored, and answers what became of it.
 pub(super) async fn commit(
     app: &Arc<App>,
-    limits: Limits,
     caller: &Caller,
     requests: &mut Streaming<v1::CommitRequest>,
 ) -> Result<v1::CommitResponse, Status> {
     let mut reservation = app.replica.reservation();
-    let transaction = receive(limits, requests, &mut reservation).await?;
-    match app.commit_checked(caller, transaction, reservation).await {
+    let transaction = receive(app.limits, requests, &mut reservation).await?;
+    match app
+        .commit_checked(Face::Grpc, caller, transaction, reservation)
+        .await
+    {
         Ok(outcome) => Ok(commit_response(&outcome)),
         Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
             outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {

@@ -6,10 +6,11 @@ use chameleon_model::{Change, Commit, Key, Prefix, SourceMarker, SourceName, Tim
 use chameleon_proto::v1;
 
 use super::error::invalid;
+use crate::app::diff::Difference;
 use crate::app::error::Error;
 use crate::app::fleet::{Delivery, Identity, Instance, Journey, Verdict, VerdictResult};
 use crate::app::selection::Selection;
-use crate::app::{Difference, Status, SyncReport};
+use crate::app::{Status, SyncReport};
 
 /// How many keys and prefixes one call may name.
 const MAX_SELECTED: usize = 1_000;

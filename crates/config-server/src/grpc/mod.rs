@@ -58,7 +58,7 @@ pub(crate) fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("read the compiled .proto files")?;
-    let config = ConfigServer::new(Service::new(Arc::clone(app), limits))
+    let config = ConfigServer::new(Service::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let tokens = TokensServer::new(Tokens::new(Arc::clone(app)));

@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
 use crate::app::selection::Selection;
-use crate::settings::Limits;
 
 /// How large an answer in one message may become, below what clients take by default.
 const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
@@ -25,12 +24,11 @@ const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 /// The service as tonic calls it.
 pub(super) struct Service {
     app: Arc<App>,
-    limits: Limits,
 }
 
 impl Service {
-    pub(super) fn new(app: Arc<App>, limits: Limits) -> Self {
-        Self { app, limits }
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app }
     }
 
     fn counted<T>(
@@ -139,7 +137,7 @@ impl Config for Service {
     ) -> Result<Response<v1::CommitResponse>, Status> {
         let caller = caller(&request);
         let mut requests = request.into_inner();
-        let response = commit::commit(&self.app, self.limits, &caller, &mut requests).await;
+        let response = commit::commit(&self.app, &caller, &mut requests).await;
         self.counted("Commit", response)
     }
 

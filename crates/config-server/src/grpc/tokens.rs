@@ -13,9 +13,6 @@ use super::{caller, counted};
 use crate::app::App;
 use crate::app::error::Error;
 
-/// How many rules a token may have: each call looks through them.
-const MAX_RULES: usize = 100;
-
 /// The service as tonic calls it.
 pub(super) struct Tokens {
     app: Arc<App>,
@@ -114,10 +111,6 @@ fn name(text: &str) -> Result<TokenName, Error> {
 }
 
 fn grant(rules: &[String]) -> Result<Grant, Error> {
-    if rules.len() > MAX_RULES {
-        let reason = format!("{} are given, {MAX_RULES} are allowed", rules.len());
-        return Err(invalid("rules", reason));
-    }
     let rules: Vec<Rule> = (rules.iter())
         .map(|rule| rule.parse().map_err(|error| invalid("rules", error)))
         .collect::<Result<_, _>>()?;

@@ -1,5 +1,7 @@
 //! The HTTP faces, and the pages that orchestrators and Prometheus read.
 
+mod api;
+mod body;
 mod consul;
 
 use std::convert::Infallible;
@@ -46,7 +48,11 @@ pub(crate) fn serve(
     let address = listener.local_addr().context("read the HTTP address")?;
     let mut router = Router::new()
         .merge(consul::router(Arc::clone(app), address, lifecycle.soft()))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here; try /v1/kv\n") });
+        .merge(api::router(Arc::clone(app)))
+        .fallback(|| async {
+            let text = "there is nothing here; try /v1/kv or /api/v1/openapi.json\n";
+            (StatusCode::NOT_FOUND, text)
+        });
     if let Some(admin) = admin {
         service_kit::http::serve("admin", admin, pages, bounds, lifecycle);
     } else {
@@ -149,6 +155,9 @@ fn route_name(path: &str) -> &'static str {
     }
     if path.starts_with("/v1/session/") {
         return "/v1/session";
+    }
+    if let Some(route) = api::route_name(path) {
+        return route;
     }
     let page = PAGES.into_iter().find(|page| *page == path);
     page.unwrap_or("other")

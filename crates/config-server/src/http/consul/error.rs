@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::access::{Denied, Forbidden};
 use crate::app::error::Error;
+use crate::http::body::BodyError;
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -60,6 +61,17 @@ impl From<Denied> for Refused {
 impl From<Forbidden> for Refused {
     fn from(forbidden: Forbidden) -> Self {
         Self::forbidden(&forbidden)
+    }
+}
+
+impl From<BodyError> for Refused {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Late => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

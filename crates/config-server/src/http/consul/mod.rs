@@ -6,7 +6,6 @@
 mod agent;
 mod answer;
 mod blocking;
-mod body;
 mod delete;
 mod duration;
 mod encoded;

@@ -9,10 +9,10 @@ use chameleon_model::{
 use uuid::Uuid;
 
 use super::answer::{json, revision_of};
-use super::body::{announced, received};
 use super::error::Refused;
 use super::query::Query;
 use super::{Face, admit, key_of};
+use crate::http::body::{announced, received};
 
 /// Under which condition the value is written.
 #[derive(Clone, Copy)]

@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use super::answer::{index_of, json, with_read_headers};
 use super::blocking::overtaken;
-use super::body::{announced, received};
 use super::duration;
 use super::error::Refused;
 use super::names;
 use super::query::Query;
 use super::{Face, NODE, admit};
 use crate::app::access::Caller;
+use crate::http::body::{announced, received};
 
 /// The largest description of a session.
 const MAX_BODY_BYTES: usize = 64 * 1024;

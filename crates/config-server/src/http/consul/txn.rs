@@ -22,12 +22,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::answer::{EntryAnswer, Layout, json, revision_of, with_contact};
-use super::body::{announced, received};
 use super::error::Refused;
 use super::names;
 use super::query::Query;
 use super::{Face, admit};
 use crate::app::access::{Caller, Forbidden};
+use crate::http::body::{announced, received};
 
 /// The most operations of one transaction.
 const MAX_OPERATIONS: usize = 128;

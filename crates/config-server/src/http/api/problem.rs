@@ -1,0 +1,121 @@
+//! Errors as problem details (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chameleon_model::Refusal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::access::{Denied, Forbidden};
+use crate::app::error::Error;
+use crate::http::body::BodyError;
+
+/// Why a request was not served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The status in words.
+    title: String,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    status: u16,
+    /// What was wrong, where, and what to do.
+    detail: String,
+    /// Each reason by itself, where there are several: a document's faults with file and line, or the
+    /// conditions that were not met.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            reasons: Vec::new(),
+        }
+    }
+
+    /// `field` of the request breaks a rule.
+    pub(super) fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{field}: {reason}"))
+    }
+
+    /// A transaction whose conditions were not met.
+    pub(super) fn refused(refusals: &[Refusal]) -> Self {
+        let reasons: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+        Self {
+            reasons: reasons.clone(),
+            ..Self::new(StatusCode::CONFLICT, reasons.join("; "))
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).expect("a problem is always JSON");
+        let json = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (status, json, body).into_response();
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let scheme = HeaderValue::from_static("Bearer");
+                headers.insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, denied.to_string())
+    }
+}
+
+impl From<Forbidden> for Problem {
+    fn from(forbidden: Forbidden) -> Self {
+        Error::from(forbidden).into()
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Late => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Invalid(_) => StatusCode::BAD_REQUEST,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
+            Error::Faulty(faults) => {
+                let reasons = faults.iter().map(ToString::to_string).collect();
+                return Self {
+                    reasons,
+                    ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+                };
+            }
+            Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::NoSuchRevision(_) => StatusCode::NOT_FOUND,
+            Error::Internal(reason) => {
+                tracing::error!("failed to serve a call: {reason}");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
