@@ -94,6 +94,8 @@ pub(crate) enum Command {
     },
     /// Write the value of a key.
     Put(PutArgs),
+    /// Delete a key; nothing happens if it is not there.
+    Delete(DeleteArgs),
     /// List keys.
     Ls {
         /// Only keys that begin so.
@@ -110,6 +112,10 @@ pub(crate) enum Command {
     },
     /// List past changes: who, when, why, and how long each took to reach the instances.
     History(HistoryArgs),
+    /// Tell what differs between two revisions.
+    Diff(DiffArgs),
+    /// Bring keys to how they were at a revision, as one new change.
+    Rollback(RollbackArgs),
     /// List the running instances and what they have applied.
     Fleet {
         /// Only instances of this service.
@@ -121,6 +127,8 @@ pub(crate) enum Command {
     },
     /// Tell how the server, the sources and the fleet are.
     Status,
+    /// List the git sources: what is applied of each, and what was rejected.
+    Source,
     /// Write keys with their values as text, all as they were at one revision.
     Export(ExportArgs),
     /// Bring keys to what an export says.
@@ -259,6 +267,47 @@ pub(crate) struct HistoryArgs {
     /// Draw how long each stage took on each instance.
     #[arg(long)]
     pub(crate) waterfall: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The key, for example `scratch/x`.
+    pub(crate) key: String,
+    /// Only if the key's last change is this revision.
+    #[arg(long)]
+    pub(crate) if_revision: Option<u64>,
+    /// Why, for the history.
+    #[arg(long, short, default_value = "")]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The one revision.
+    pub(crate) from: u64,
+    /// The other revision; the newest if left out.
+    pub(crate) to: Option<u64>,
+    /// Only this key, or keys under this prefix that ends in `/`.
+    #[arg(long, short, default_value = "", value_name = "KEY")]
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The revision whose state comes back.
+    pub(crate) revision: u64,
+    /// A key, or a prefix that ends in `/`.
+    #[arg(required_unless_present = "all")]
+    pub(crate) key: Option<String>,
+    /// All keys.
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) all: bool,
+    /// Only tell what would change.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Why, for the history; the revision if left out.
+    #[arg(long, short, default_value = "")]
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Args)]

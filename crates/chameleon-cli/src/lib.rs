@@ -70,11 +70,16 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
             commands::get::run(&api(global)?, &key, revision, screen).await?;
         }
         Command::Put(args) => return commands::put::run(&api(global)?, args, screen).await,
+        Command::Delete(args) => return commands::delete::run(&api(global)?, args, screen).await,
         Command::Ls { prefix } => commands::ls::run(&api(global)?, &prefix, screen).await?,
         Command::Watch { key, count } => {
             commands::watch::run(&api(global)?, &key, count, screen).await?;
         }
         Command::History(args) => commands::history::run(&api(global)?, &args, screen).await?,
+        Command::Diff(args) => commands::diff::run(&api(global)?, &args, screen).await?,
+        Command::Rollback(args) => {
+            return commands::rollback::run(&api(global)?, args, screen).await;
+        }
         Command::Fleet { service, profile } => {
             commands::fleet::run(
                 &api(global)?,
@@ -85,6 +90,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
             .await?;
         }
         Command::Status => commands::status::run(&api(global)?, screen).await?,
+        Command::Source => commands::source::run(&api(global)?, screen).await?,
         Command::Export(args) => commands::export::run(&bulk_api(global)?, args, screen).await?,
         Command::Import(args) => {
             return commands::import::run(&bulk_api(global)?, args, screen).await;

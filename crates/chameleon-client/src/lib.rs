@@ -12,7 +12,7 @@ mod outcomes;
 
 pub use api::{
     Api, ApiError, ApiSettings, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff,
-    Fleet, HistoryQuery, Identity, Instance, IssuedToken, KeyChange, Secret, Selection,
+    Fleet, HistoryQuery, Identity, Instance, IssuedToken, KeyChange, RolledBack, Secret, Selection,
     ServerStatus, Source, State, SyncReport, Token, TokenInfo, Update, Watch,
 };
 pub use builder::{Builder, ConnectError};

@@ -4,8 +4,8 @@
 //! [`start`] runs a server within a process; the `config-server` binary is [`execute`] and no more.
 //!
 //! * `app` holds the use cases and knows no face;
-//! * `grpc` is `chameleon.v1`; `http::consul` is Consul's KV API. Each could be deleted without a
-//!   trace in the other.
+//! * `grpc` is `chameleon.v1`; `http::consul` is Consul's KV API; `http::api` is the native JSON API.
+//!   Each could be deleted without a trace in the others.
 
 mod app;
 mod command;

@@ -1,5 +1,7 @@
 //! One module for each question a person asks of a running server.
 
+pub(crate) mod delete;
+pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod get;
@@ -7,14 +9,18 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod ls;
 pub(crate) mod put;
+pub(crate) mod rollback;
 pub(crate) mod search;
+pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod validate;
 pub(crate) mod watch;
+mod written;
 
 use std::fmt;
 
+use chameleon_client::Selection;
 use chameleon_model::{Key, Prefix, Timestamp};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -35,6 +41,14 @@ impl Target {
             Ok(Self::Prefix(Prefix::new(text)))
         } else {
             Ok(Self::Key(Key::new(text)?))
+        }
+    }
+
+    /// What it names, to read or to watch.
+    fn selection(self) -> Selection {
+        match self {
+            Self::Key(key) => Selection::key(key),
+            Self::Prefix(prefix) => Selection::prefix(prefix),
         }
     }
 }

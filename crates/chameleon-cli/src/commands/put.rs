@@ -5,52 +5,20 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use chameleon_client::{Api, CommitOutcome};
-use chameleon_model::{Key, Operation, Origin, Precondition, Revision, Stamp, Transaction};
-use serde::Serialize;
+use chameleon_client::Api;
+use chameleon_model::{Key, Operation, Origin, Transaction};
 
 use super::author;
+use super::written::{self, Act};
 use crate::args::PutArgs;
-use crate::screen::{Answer, Screen, Tone};
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-enum Written {
-    Committed { key: String, revision: u64 },
-    Unchanged { key: String, revision: u64 },
-    Refused { key: String, reasons: Vec<String> },
-}
-
-impl Answer for Written {
-    fn text(&self, screen: Screen) -> String {
-        match self {
-            Self::Committed { key, revision } => {
-                screen.paint(Tone::Good, format!("wrote `{key}` as revision {revision}"))
-            }
-            Self::Unchanged { key, revision } => {
-                format!("`{key}` was so already at revision {revision}")
-            }
-            Self::Refused { key, reasons } => {
-                let refused = screen.paint(Tone::Bad, format!("refused to write `{key}`:"));
-                format!("{refused}\n  {}", reasons.join("\n  "))
-            }
-        }
-    }
-}
+use crate::screen::Screen;
 
 /// Writes the value and tells what became of it; a refusal is exit code 1.
 pub(crate) async fn run(api: &Api, args: PutArgs, screen: Screen) -> anyhow::Result<ExitCode> {
     let key = Key::new(&args.key)?;
     let value = value_of(&args)?;
-    let precondition = args.if_revision.map(|revision| match revision {
-        0 => Precondition::Absent { key: key.clone() },
-        n => Precondition::AtRevision {
-            key: key.clone(),
-            revision: Revision(n),
-        },
-    });
     let transaction = Transaction {
-        preconditions: precondition.into_iter().collect(),
+        preconditions: written::condition(&key, args.if_revision),
         operations: vec![Operation::Put {
             key: key.clone(),
             value,
@@ -63,26 +31,10 @@ pub(crate) async fn run(api: &Api, args: PutArgs, screen: Screen) -> anyhow::Res
         },
         ..Transaction::default()
     };
-    let key = key.to_string();
-    let at = |stamp: Stamp| stamp.revision.0;
-    let (written, code) = match screen
+    let outcome = screen
         .waiting("writing the key", api.commit(transaction))
-        .await?
-    {
-        CommitOutcome::Committed(stamp) => {
-            let revision = at(stamp);
-            (Written::Committed { key, revision }, ExitCode::SUCCESS)
-        }
-        CommitOutcome::Unchanged(stamp) => {
-            let revision = at(stamp);
-            (Written::Unchanged { key, revision }, ExitCode::SUCCESS)
-        }
-        CommitOutcome::Refused { reasons, .. } => {
-            (Written::Refused { key, reasons }, ExitCode::FAILURE)
-        }
-    };
-    screen.show(&written)?;
-    Ok(code)
+        .await?;
+    written::show(Act::Write, &key, outcome, screen)
 }
 
 fn value_of(args: &PutArgs) -> anyhow::Result<Bytes> {

@@ -1,10 +1,10 @@
 //! `chameleon status`: how the server, the sources and the fleet are.
 
-use chameleon_client::{Api, Source};
+use chameleon_client::Api;
 use serde::Serialize;
 
-use super::{Moment, short};
-use crate::screen::{Answer, Screen, Tone, trimmed};
+use super::source::{self, SourceRow};
+use crate::screen::{Answer, Screen, Tone};
 use crate::waterfall::duration_text;
 
 #[derive(Serialize)]
@@ -21,31 +21,6 @@ struct Status {
     behind: usize,
     rejecting: usize,
     sources: Vec<SourceRow>,
-}
-
-#[derive(Serialize)]
-struct SourceRow {
-    name: String,
-    applied: Option<String>,
-    revision: Option<u64>,
-    at: Option<Moment>,
-    /// The newest commit, if it was rejected.
-    rejected: Option<String>,
-    faults: Vec<String>,
-}
-
-impl From<Source> for SourceRow {
-    fn from(source: Source) -> Self {
-        let rejected = source.report.filter(|report| !report.accepted);
-        Self {
-            name: source.name.to_string(),
-            applied: source.commit.map(|commit| commit.to_string()),
-            revision: source.stamp.map(|stamp| stamp.revision.0),
-            at: source.at.map(Moment::from),
-            rejected: rejected.as_ref().map(|report| report.commit.to_string()),
-            faults: rejected.map(|report| report.faults).unwrap_or_default(),
-        }
-    }
 }
 
 impl Answer for Status {
@@ -83,26 +58,7 @@ impl Answer for Status {
             format!("fleet    {fleet}"),
         ];
         if !self.sources.is_empty() {
-            let mut table = screen.table(["source", "applied", "revision", "at", "newest commit"]);
-            for source in &self.sources {
-                table.add_row([
-                    source.name.clone(),
-                    source.applied.as_deref().map_or("none", short).to_owned(),
-                    source.revision.map(|n| n.to_string()).unwrap_or_default(),
-                    source.at.map(|at| at.to_string()).unwrap_or_default(),
-                    match (&source.rejected, &source.applied) {
-                        (Some(commit), _) => {
-                            screen.paint(Tone::Bad, format!("{} rejected", short(commit)))
-                        }
-                        (None, Some(_)) => screen.paint(Tone::Good, "applied"),
-                        (None, None) => "not applied yet".to_owned(),
-                    },
-                ]);
-            }
-            lines.extend([String::new(), trimmed(&table)]);
-            for fault in self.sources.iter().flat_map(|source| &source.faults) {
-                lines.push(format!("  {fault}"));
-            }
+            lines.extend([String::new(), source::table(&self.sources, screen)]);
         }
         lines.join("\n")
     }

@@ -1,6 +1,6 @@
 //! `chameleon watch`: changes as they happen.
 
-use chameleon_client::{Api, Selection, Update};
+use chameleon_client::{Api, Update};
 use serde::Serialize;
 
 use super::Target;
@@ -70,10 +70,7 @@ pub(crate) async fn run(
     count: Option<usize>,
     screen: Screen,
 ) -> anyhow::Result<()> {
-    let selection = match Target::parse(key)? {
-        Target::Key(key) => Selection::key(key),
-        Target::Prefix(prefix) => Selection::prefix(prefix),
-    };
+    let selection = Target::parse(key)?.selection();
     let mut last = None;
     let mut left = count.unwrap_or(usize::MAX);
     while left > 0 {

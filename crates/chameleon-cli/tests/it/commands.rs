@@ -57,6 +57,7 @@ async fn every_command_answers_people_and_programs() {
     writes(&rig).await;
     pushes(&rig).await;
     watches(&rig).await;
+    ways_back(&rig).await;
     searches(&rig).await;
     colours(&rig).await;
     pipes(&rig);
@@ -230,7 +231,51 @@ async fn watches(rig: &Rig) {
     assert_eq!(seen["puts"].as_array().unwrap().len(), 3);
 }
 
-/// Colours change nothing but colours: columns stay under their headings.
+/// What differs between two revisions is told, and the earlier comes back as a new one.
+async fn ways_back(rig: &Rig) {
+    let expected = "~ scratch/x\n    @@ -1 +1 @@\n    -one\n    +two\n";
+    assert_eq!(table(rig, &["diff", "2", "3"]).await, expected);
+    let of_git = json(rig, 0, &["diff", "3", "--key", "config/"]).await;
+    assert_eq!((&of_git["from"], &of_git["to"]), (&3.into(), &4.into()));
+    assert_eq!(of_git["keys"][0]["key"], PROD);
+    let same = table(rig, &["diff", "3", "4", "--key", "scratch/"]).await;
+    assert_eq!(same, "revisions 3 and 4 are the same\n");
+
+    let tried = table(rig, &["rollback", "2", "scratch/x", "--dry-run"]).await;
+    assert_eq!(
+        tried,
+        expected.replace("-one", "-two").replace("+two", "+one")
+    );
+    assert_eq!(printed(rig, 0, &["get", "scratch/x"]).await, "two");
+    let done = table(rig, &["rollback", "2", "scratch/x"]).await;
+    let told = "~ scratch/x\nrolled back to revision 2 as revision 5\n";
+    assert_eq!(done, told);
+    assert_eq!(printed(rig, 0, &["get", "scratch/x"]).await, "one");
+    let again = json(rig, 0, &["rollback", "2", "scratch/"]).await;
+    assert_eq!(again["outcome"], "unchanged");
+    let history = json(rig, 0, &["history", "--limit", "1"]).await;
+    assert_eq!(history["commits"][0]["message"], "Roll back to revision 2");
+    assert_eq!(history["commits"][0]["author"], "ada");
+    printed(rig, 1, &["rollback", "99", "--all"]).await;
+    printed(rig, 2, &["rollback", "2"]).await;
+
+    let deleted = table(rig, &["delete", "scratch/x", "--message", "Done"]).await;
+    assert_eq!(deleted, "deleted `scratch/x` as revision 6\n");
+    let again = table(rig, &["delete", "scratch/x"]).await;
+    assert_eq!(again, "there was no `scratch/x` at revision 6\n");
+    let moved = ["delete", PROD, "--if-revision", "1"];
+    let refused = json(rig, 1, &moved).await;
+    assert_eq!(refused["outcome"], "refused");
+
+    let sources = table(rig, &["source"]).await;
+    assert!(
+        sources.contains(" location ") && sources.ends_with(" applied\n"),
+        "{sources}"
+    );
+    let sources = json(rig, 0, &["source"]).await;
+    assert_eq!(sources["sources"][0]["revision"], 4);
+}
+
 async fn searches(rig: &Rig) {
     let at = &rig.stack.addresses().location_urls()[0];
     let found = table(rig, &["search", "경복궁", "--at", at]).await;
@@ -247,6 +292,7 @@ async fn searches(rig: &Rig) {
     assert_eq!(printed(rig, 1, &["search", "", "--at", at]).await, "");
 }
 
+/// Colours change nothing but colours: columns stay under their headings.
 async fn colours(rig: &Rig) {
     for command in ["ls", "history", "status"] {
         let plain = table(rig, &[command]).await;

@@ -54,12 +54,8 @@ impl TryFrom<v1::Commit> for CommitRecord {
     type Error = Invalid;
 
     fn try_from(commit: v1::Commit) -> Result<Self, Invalid> {
-        let changes = commit.changes.into_iter().map(|change| {
-            Ok(KeyChange {
-                key: parse_key("commit.changes.key", &change.key)?,
-                deleted: change.deleted,
-            })
-        });
+        let changes =
+            (commit.changes.into_iter()).map(|change| key_change("commit.changes.key", &change));
         Ok(Self {
             stamp: commit.stamp.unwrap_or_default().into(),
             at: Timestamp(commit.at_us),
@@ -69,6 +65,17 @@ impl TryFrom<v1::Commit> for CommitRecord {
             deliveries: commit.deliveries.into_iter().map(Into::into).collect(),
         })
     }
+}
+
+/// A changed key; `field` is where it stands.
+pub(super) fn key_change(
+    field: &'static str,
+    change: &v1::KeyChange,
+) -> Result<KeyChange, Invalid> {
+    Ok(KeyChange {
+        key: parse_key(field, &change.key)?,
+        deleted: change.deleted,
+    })
 }
 
 impl From<v1::Delivery> for Delivery {

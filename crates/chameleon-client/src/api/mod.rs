@@ -11,10 +11,13 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::{Operation, RequestId, Revision, Rule, Stamp, TokenName, Transaction};
+use chameleon_model::{
+    Operation, Origin, RequestId, Revision, Rule, Stamp, TokenName, Transaction,
+};
 use chameleon_proto::{commit_requests, v1};
 use uuid::Uuid;
 
+use convert::key_change;
 use error::Failure;
 use servers::Servers;
 use state::{Assembly, Broken, Mirror};
@@ -24,8 +27,8 @@ pub use state::Update;
 pub use token::Token;
 pub use types::{
     CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity,
-    Instance, IssuedToken, KeyChange, Secret, Selection, ServerStatus, Source, State, SyncReport,
-    TokenInfo,
+    Instance, IssuedToken, KeyChange, RolledBack, Secret, Selection, ServerStatus, Source, State,
+    SyncReport, TokenInfo,
 };
 pub use watch::Watch;
 pub(crate) use watch::WatchEvent;
@@ -114,11 +117,10 @@ impl Api {
         selection: &Selection,
         revision: Option<Revision>,
     ) -> Result<State, ApiError> {
+        let (keys, prefixes) = selection.names();
         let message = v1::ReadRequest {
-            keys: selection.keys.iter().map(ToString::to_string).collect(),
-            prefixes: (selection.prefixes.iter())
-                .map(ToString::to_string)
-                .collect(),
+            keys,
+            prefixes,
             revision: revision.map_or(0, |revision| revision.0),
         };
         self.servers
@@ -172,20 +174,60 @@ impl Api {
         answer.convert(|history| history.commits.into_iter().map(TryFrom::try_from).collect())
     }
 
-    /// What differs under `prefix` between two revisions; `to` is the newest if `None`.
+    /// What differs in `selection` between two revisions; `to` is the newest if `None`.
     pub async fn diff(
         &self,
         from: Revision,
         to: Option<Revision>,
-        prefix: &str,
+        selection: &Selection,
     ) -> Result<Difference, ApiError> {
+        let (keys, prefixes) = selection.names();
         let message = v1::DiffRequest {
             from: from.0,
             to: to.map_or(0, |revision| revision.0),
-            prefix: prefix.to_owned(),
+            prefixes,
+            keys,
         };
         let answer = unary!(self, diff(message)).await?;
         answer.convert(Difference::try_from)
+    }
+
+    /// Brings the selected keys to how they were at revision `to`, as one new transaction.
+    ///
+    /// A lost connection is answered by asking again under the same request id, so that it is done
+    /// once.
+    ///
+    /// # Errors
+    /// As of [`commit`](Self::commit); [`CommitOutcome::Refused`] also if somebody changes one of the
+    /// keys meanwhile.
+    pub async fn roll_back(
+        &self,
+        to: Revision,
+        selection: &Selection,
+        origin: Origin,
+    ) -> Result<RolledBack, ApiError> {
+        let (keys, prefixes) = selection.names();
+        let message = v1::RollbackRequest {
+            request_id: Uuid::new_v4().to_string(),
+            to: to.0,
+            keys,
+            prefixes,
+            origin: Some(origin.into()),
+        };
+        let answer = unary!(self, rollback(message)).await?;
+        let response = answer.message;
+        let changes = (response.changes.iter())
+            .map(|change| key_change("rollback.changes.key", change))
+            .collect::<Result<_, _>>()
+            .map_err(|invalid| ApiError::Protocol {
+                server: answer.server.clone(),
+                reason: invalid.to_string(),
+            })?;
+        Ok(RolledBack {
+            outcome: commit_outcome(response.outcome.unwrap_or_default(), answer.server)?,
+            changes,
+            changed: response.changed,
+        })
     }
 
     /// The running instances of a service in a profile, or of all.
@@ -362,7 +404,8 @@ mod tests {
         is_send(&api.read(&Selection::all(), None));
         is_send(&api.commit(Transaction::default()));
         is_send(&api.history(HistoryQuery::default()));
-        is_send(&api.diff(Revision(1), None, ""));
+        is_send(&api.diff(Revision(1), None, &Selection::all()));
+        is_send(&api.roll_back(Revision(1), &Selection::all(), Origin::default()));
         is_send(&api.fleet(None, None));
         is_send(&api.sources());
         is_send(&api.status());

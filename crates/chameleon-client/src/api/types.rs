@@ -38,6 +38,13 @@ impl Selection {
     pub fn all() -> Self {
         Self::prefix(Prefix::all())
     }
+
+    /// The keys and the prefixes as they are sent.
+    pub(super) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let keys = self.keys.iter().map(ToString::to_string).collect();
+        let prefixes = self.prefixes.iter().map(ToString::to_string).collect();
+        (keys, prefixes)
+    }
 }
 
 /// The selected entries at one revision.
@@ -63,6 +70,17 @@ pub enum CommitOutcome {
         /// True if somebody else came first: read again, and try again on the newest state.
         conflict: bool,
     },
+}
+
+/// What became of a rollback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// Whether it was applied.
+    pub outcome: CommitOutcome,
+    /// The keys that differed; of many only the first.
+    pub changes: Vec<KeyChange>,
+    /// How many keys differed.
+    pub changed: u64,
 }
 
 /// Which past commits are wanted.

@@ -255,6 +255,13 @@ impl Config for Service {
         Err(Status::unimplemented("not in this test"))
     }
 
+    async fn rollback(
+        &self,
+        _: Request<v1::RollbackRequest>,
+    ) -> Result<Response<v1::RollbackResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
     async fn fleet(
         &self,
         _: Request<v1::FleetRequest>,

@@ -8,6 +8,7 @@ use chameleon_proto::{commit_response, v1};
 use prost::Message as _;
 use tonic::{Status, Streaming};
 
+use super::convert;
 use super::error::invalid;
 use crate::app::App;
 use crate::app::access::Caller;
@@ -32,12 +33,7 @@ pub(super) async fn commit(
         .await
     {
         Ok(outcome) => Ok(commit_response(&outcome)),
-        Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
-            outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {
-                reasons: faults.iter().map(ToString::to_string).collect(),
-                conflict: false,
-            })),
-        }),
+        Err(Error::Faulty(faults)) => Ok(convert::faulty(&faults)),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use chameleon_model::document::Fault;
 use chameleon_model::{Change, Commit, Key, Prefix, SourceMarker, SourceName, Timestamp};
 use chameleon_proto::v1;
 
@@ -140,6 +141,24 @@ pub(super) fn difference(difference: &Difference) -> v1::EntryDiff {
         key: difference.key.to_string(),
         before: value(&difference.before),
         after: value(&difference.after),
+    }
+}
+
+/// What a rollback has made of a key.
+pub(super) fn change(difference: &Difference) -> v1::KeyChange {
+    v1::KeyChange {
+        key: difference.key.to_string(),
+        deleted: difference.after.is_none(),
+    }
+}
+
+/// The answer to a transaction whose documents would be broken.
+pub(super) fn faulty(faults: &[Fault]) -> v1::CommitResponse {
+    v1::CommitResponse {
+        outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {
+            reasons: faults.iter().map(ToString::to_string).collect(),
+            conflict: false,
+        })),
     }
 }
 

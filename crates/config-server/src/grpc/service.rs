@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chameleon_model::{Key, Prefix, Revision};
 use chameleon_proto::v1::config_server::Config;
-use chameleon_proto::{state_chunks, v1};
+use chameleon_proto::{commit_response, state_chunks, v1};
 use chameleon_store::HistoryQuery;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -16,10 +16,15 @@ use super::{caller, commit, convert, counted, watch};
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
+use crate::app::rollback::{Rollback, RolledBack};
 use crate::app::selection::Selection;
+use crate::metrics::Face;
 
 /// How large an answer in one message may become, below what clients take by default.
 const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
+
+/// How many keys of a rollback are told by name.
+const TOLD_CHANGES: usize = 1_000;
 
 /// The service as tonic calls it.
 pub(super) struct Service {
@@ -88,7 +93,11 @@ impl Service {
         caller: &Caller,
         request: v1::DiffRequest,
     ) -> Result<v1::DiffResponse, Status> {
-        let selection = Selection::prefix(Prefix::new(&request.prefix));
+        let selection = if request.keys.is_empty() && request.prefixes.is_empty() {
+            Selection::prefix(Prefix::all())
+        } else {
+            convert::selection("diff", &request.keys, &request.prefixes)?
+        };
         let (from, to) = (Revision(request.from), revision(request.to));
         let (from, to, differences) = self.app.diff(caller, from, to, &selection).await?;
         let response = v1::DiffResponse {
@@ -103,6 +112,45 @@ impl Service {
             .into());
         }
         Ok(response)
+    }
+
+    async fn rolled_back(
+        &self,
+        caller: &Caller,
+        request: v1::RollbackRequest,
+    ) -> Result<v1::RollbackResponse, Status> {
+        let selection = convert::selection("rollback", &request.keys, &request.prefixes)?;
+        let header = v1::CommitHeader {
+            request_id: request.request_id,
+            origin: request.origin,
+            ..v1::CommitHeader::default()
+        };
+        let header = chameleon_proto::transaction(header, Vec::new()).map_err(Error::from)?;
+        let rollback = Rollback {
+            to: Revision(request.to),
+            selection,
+            request_id: header.request_id,
+            origin: header.origin,
+        };
+        let RolledBack {
+            differences,
+            outcome,
+        } = match self.app.roll_back(Face::Grpc, caller, rollback).await {
+            Err(Error::Faulty(faults)) => {
+                return Ok(v1::RollbackResponse {
+                    outcome: Some(convert::faulty(&faults)),
+                    ..v1::RollbackResponse::default()
+                });
+            }
+            done => done?,
+        };
+        Ok(v1::RollbackResponse {
+            outcome: Some(commit_response(&outcome)),
+            changes: (differences.iter().take(TOLD_CHANGES))
+                .map(convert::change)
+                .collect(),
+            changed: differences.len() as u64,
+        })
     }
 }
 
@@ -157,6 +205,15 @@ impl Config for Service {
         let caller = caller(&request);
         let response = self.difference(&caller, request.into_inner()).await;
         self.counted("Diff", response)
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<v1::RollbackRequest>,
+    ) -> Result<Response<v1::RollbackResponse>, Status> {
+        let caller = caller(&request);
+        let response = self.rolled_back(&caller, request.into_inner()).await;
+        self.counted("Rollback", response)
     }
 
     async fn fleet(

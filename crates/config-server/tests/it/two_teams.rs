@@ -334,7 +334,8 @@ async fn reads(client: &mut ConfigClient<Guarded>, team: &str) -> Answers {
     let diff = v1::DiffRequest {
         from: 1,
         to: 0,
-        prefix,
+        prefixes: vec![prefix],
+        keys: Vec::new(),
     };
     answers.push(("diff", printed(client.diff(diff).await)));
     answers
@@ -524,9 +525,17 @@ async fn over_what_names_no_place() {
         let diff = v1::DiffRequest {
             from: 1,
             to: 0,
-            prefix: prefix.to_owned(),
+            prefixes: vec![prefix.to_owned()],
+            keys: Vec::new(),
         };
         let status = client.diff(diff).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let rollback = v1::RollbackRequest {
+            to: 1,
+            prefixes: vec![prefix.to_owned()],
+            ..v1::RollbackRequest::default()
+        };
+        let status = client.rollback(rollback).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied);
     }
     let all = root.fleet(v1::FleetRequest::default()).await.unwrap();

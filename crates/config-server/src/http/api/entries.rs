@@ -42,7 +42,7 @@ pub(super) struct ListParameters {
 
 /// Entries in the order of their keys.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Entries {
+pub(super) struct ListAnswer {
     /// The state that they were read from. Ask for the rest at its revision.
     stamp: Stamp,
     entries: Vec<EntryAnswer>,
@@ -58,7 +58,7 @@ pub(super) struct Entries {
     get, path = "/api/v1/entries", tag = "entries", operation_id = "list_entries",
     params(ListParameters),
     responses(
-        (status = 200, description = "The entries", body = Entries),
+        (status = 200, description = "The entries", body = ListAnswer),
         (status = 404, description = "The revision is not kept", body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Not served", body = Problem, content_type = "application/problem+json"),
     ),
@@ -67,7 +67,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
     Parameters(asked): Parameters<ListParameters>,
-) -> Result<Json<Entries>, Problem> {
+) -> Result<Json<ListAnswer>, Problem> {
     let limit = match asked.limit.unwrap_or(USUAL) {
         0 => return Err(Problem::invalid("limit", "is 0; ask for one entry or more")),
         limit => limit.min(MOST) as usize,
@@ -94,7 +94,7 @@ pub(super) async fn list(
         left.next();
     }
     let next = left.peek().and(last).map(ToString::to_string);
-    Ok(Json(Entries {
+    Ok(Json(ListAnswer {
         stamp: state.stamp().into(),
         entries,
         next,

@@ -1,0 +1,99 @@
+//! What became of a change of one key, as `put` and `delete` tell it.
+
+use std::process::ExitCode;
+
+use chameleon_client::CommitOutcome;
+use chameleon_model::{Key, Precondition, Revision};
+use serde::Serialize;
+
+use crate::screen::{Answer, Screen, Tone};
+
+/// What was to be done with the key.
+#[derive(Clone, Copy)]
+pub(super) enum Act {
+    Write,
+    Delete,
+}
+
+#[derive(Serialize)]
+struct Written {
+    #[serde(skip)]
+    act: Act,
+    key: String,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+enum Outcome {
+    Committed { revision: u64 },
+    Unchanged { revision: u64 },
+    Refused { reasons: Vec<String> },
+}
+
+impl Answer for Written {
+    fn text(&self, screen: Screen) -> String {
+        let Self { act, key, outcome } = self;
+        match outcome {
+            Outcome::Committed { revision } => {
+                let done = match act {
+                    Act::Write => "wrote",
+                    Act::Delete => "deleted",
+                };
+                screen.paint(Tone::Good, format!("{done} `{key}` as revision {revision}"))
+            }
+            Outcome::Unchanged { revision } => match act {
+                Act::Write => format!("`{key}` was so already at revision {revision}"),
+                Act::Delete => format!("there was no `{key}` at revision {revision}"),
+            },
+            Outcome::Refused { reasons } => {
+                let what = match act {
+                    Act::Write => "write",
+                    Act::Delete => "delete",
+                };
+                let refused = screen.paint(Tone::Bad, format!("refused to {what} `{key}`:"));
+                format!("{refused}\n  {}", reasons.join("\n  "))
+            }
+        }
+    }
+}
+
+/// The condition that the key's last change is a revision; that it does not exist for 0.
+pub(super) fn condition(key: &Key, revision: Option<u64>) -> Vec<Precondition> {
+    let key = key.clone();
+    let condition = revision.map(|revision| match revision {
+        0 => Precondition::Absent { key },
+        number => Precondition::AtRevision {
+            key,
+            revision: Revision(number),
+        },
+    });
+    condition.into_iter().collect()
+}
+
+/// Tells the outcome; a refusal is exit code 1.
+pub(super) fn show(
+    act: Act,
+    key: &Key,
+    outcome: CommitOutcome,
+    screen: Screen,
+) -> anyhow::Result<ExitCode> {
+    let (outcome, code) = match outcome {
+        CommitOutcome::Committed(stamp) => {
+            let revision = stamp.revision.0;
+            (Outcome::Committed { revision }, ExitCode::SUCCESS)
+        }
+        CommitOutcome::Unchanged(stamp) => {
+            let revision = stamp.revision.0;
+            (Outcome::Unchanged { revision }, ExitCode::SUCCESS)
+        }
+        CommitOutcome::Refused { reasons, .. } => (Outcome::Refused { reasons }, ExitCode::FAILURE),
+    };
+    screen.show(&Written {
+        act,
+        key: key.to_string(),
+        outcome,
+    })?;
+    Ok(code)
+}
