@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::bail;
+use clap::ValueEnum as _;
 
 use crate::postgres::{self, Durability, Source};
 use crate::{peers, shell};
@@ -28,6 +29,8 @@ enum Benchmark {
     Story,
     /// How fast many watchers get a change, beside Consul and etcd
     Fanout,
+    /// How a large state starts, and what a large commit costs others
+    State,
 }
 
 /// Brings a Postgres that waits for the disk, and runs the benchmarks with it.
@@ -35,9 +38,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.only.is_none() && !args.arguments.is_empty() {
         bail!("arguments are for one benchmark: say which by `--only`");
     }
-    let benchmarks = args
-        .only
-        .map_or(vec![Benchmark::Story, Benchmark::Fanout], |one| vec![one]);
+    let all = Benchmark::value_variants().to_vec();
+    let benchmarks = args.only.map_or(all, |one| vec![one]);
     for benchmark in benchmarks {
         let command = benchmark.command(&args.arguments)?;
         let code = postgres::run_with(args.postgres, Durability::Full, command).await?;
@@ -53,13 +55,14 @@ impl Benchmark {
         let (package, name) = match self {
             Self::Story => ("chameleon-cli", "story"),
             Self::Fanout => ("config-server", "fanout"),
+            Self::State => ("config-server", "state"),
         };
         let mut command = shell::cargo();
         command
             .args(["bench", "--profile", "dist"])
             .args(["--package", package, "--bench", name, "--"])
             .args(arguments);
-        if self == Self::Story {
+        if self != Self::Fanout {
             return Ok(command);
         }
         if let Some(folder) = peers::find_or_fetch()? {

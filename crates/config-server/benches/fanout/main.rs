@@ -5,11 +5,17 @@
 
 mod etcd;
 mod files;
+#[path = "../support/grpc.rs"]
 mod grpc;
 mod http;
 mod idle;
 mod latency;
 mod pictures;
+#[path = "../support/process.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the benchmark of the state; each uses a part"
+)]
 mod process;
 mod reads;
 mod report;
@@ -18,6 +24,7 @@ mod scale;
 mod storm;
 mod systems;
 mod turns;
+#[path = "../support/value.rs"]
 mod value;
 mod watchers;
 mod writes;

@@ -48,6 +48,22 @@ impl Process {
         Ok(())
     }
 
+    /// Asks it to end, and returns when it has.
+    pub(crate) async fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let id = self.child.id().context("the server has ended")?;
+        let asked = Command::new("kill").arg(id.to_string()).status().await?;
+        anyhow::ensure!(asked.success(), "ask process {id} to end");
+        let ended = tokio::time::timeout(patience, self.child.wait()).await;
+        ended.context("the server does not end")??;
+        Ok(())
+    }
+
+    /// Starts it with other arguments in the same folder.
+    pub(crate) fn start_with(&mut self, arguments: Vec<String>) -> anyhow::Result<()> {
+        self.arguments = arguments;
+        self.restart()
+    }
+
     /// Fails with what it said last if it has ended.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {

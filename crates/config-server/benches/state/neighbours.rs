@@ -1,0 +1,149 @@
+//! What watchers of other keys notice of large commits.
+
+use std::time::Duration;
+
+use chameleon_client::Api;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::report::{Row, Unit, percentile};
+use crate::server::{Entries, Server, deliveries};
+use crate::value;
+
+/// The key that is watched.
+const KEY: &str = "bench/small/watched.yml";
+
+/// How often it is changed.
+const PACE: Duration = Duration::from_millis(25);
+
+/// How often it is changed before and during the large commits: the server keeps the deliveries of its
+/// newest 100 revisions.
+const CHANGES: u32 = 80;
+
+/// What was seen in each run, in milliseconds.
+#[derive(Default)]
+pub(crate) struct Beside {
+    idle: Vec<f64>,
+    meanwhile: Vec<f64>,
+    ratios: Vec<f64>,
+    written_idle: Vec<f64>,
+    written_meanwhile: Vec<f64>,
+}
+
+/// Changes one key that `watchers` watch, alone and while `large` is committed over and over.
+pub(crate) async fn measure(
+    server: &mut Server,
+    runs: usize,
+    watchers: usize,
+    large: &Entries,
+) -> anyhow::Result<Beside> {
+    let mut client = server.connect().await?;
+    client.put(KEY, value::of_round(0)).await?;
+    let (seen, mut sightings) = mpsc::unbounded_channel();
+    let mut watching = JoinSet::new();
+    for id in 0..watchers {
+        let client = server.connect().await?;
+        let mut watcher = client.watch(KEY, id, None).await?;
+        let seen = seen.clone();
+        watching.spawn(async move { watcher.follow(&seen).await });
+    }
+    let mut beside = Beside::default();
+    let mut round = 0;
+    for run in 0..runs {
+        let (idle, written) = changes(
+            server.api(),
+            &mut client,
+            &mut round,
+            &mut sightings,
+            watchers,
+        )
+        .await?;
+        let (meanwhile, delayed) = {
+            let mut version = 1_000 * (run + 1);
+            let over_and_over = async {
+                loop {
+                    version += 1;
+                    if let Err(error) = server.commit(large, version).await {
+                        break error;
+                    }
+                }
+            };
+            tokio::select! {
+                failed = over_and_over => return Err(failed),
+                changed = changes(server.api(), &mut client, &mut round, &mut sightings, watchers) => changed?,
+            }
+        };
+        beside.ratios.push(meanwhile / idle);
+        beside.idle.push(idle);
+        beside.meanwhile.push(meanwhile);
+        beside.written_idle.push(written);
+        beside.written_meanwhile.push(delayed);
+    }
+    Ok(beside)
+}
+
+/// Changes the key at its pace, and tells the 99th percentiles of the deliveries and of the writes.
+async fn changes(
+    api: &Api,
+    client: &mut crate::grpc::Client,
+    round: &mut u64,
+    sightings: &mut mpsc::UnboundedReceiver<value::Seen>,
+    watchers: usize,
+) -> anyhow::Result<(f64, f64)> {
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut writes = Vec::new();
+    for _ in 0..CHANGES {
+        pace.tick().await;
+        *round += 1;
+        let started = Instant::now();
+        client.put(KEY, value::of_round(*round)).await?;
+        writes.push(started.elapsed().as_secs_f64() * 1_000.0);
+    }
+    let mut left = watchers;
+    while left > 0 {
+        let seen = sightings.recv().await;
+        if seen.is_some_and(|seen| seen.round == *round) {
+            left -= 1;
+        }
+    }
+    // Their outcomes are on the way for at most this long.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let delivered = deliveries(api, KEY, CHANGES).await?;
+    anyhow::ensure!(
+        delivered.len() >= watchers * CHANGES as usize / 2,
+        "only {} deliveries were told",
+        delivered.len()
+    );
+    Ok((percentile(&delivered, 99), percentile(&writes, 99)))
+}
+
+impl Beside {
+    pub(crate) fn rows(self, store: &str) -> Vec<Row> {
+        let row = |what: &str, unit, runs| Row::new(format!("{what}, {store}"), unit, runs);
+        vec![
+            row(
+                "p99 of a small delivery, alone",
+                Unit::Milliseconds,
+                self.idle,
+            ),
+            row(
+                "p99 of a small delivery beside large commits",
+                Unit::Milliseconds,
+                self.meanwhile,
+            ),
+            row("the same, as a ratio", Unit::Times, self.ratios).at_most(2.0),
+            row(
+                "p99 of a small write, alone",
+                Unit::Milliseconds,
+                self.written_idle,
+            ),
+            row(
+                "p99 of a small write behind large commits",
+                Unit::Milliseconds,
+                self.written_meanwhile,
+            ),
+        ]
+    }
+}
