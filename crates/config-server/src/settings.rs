@@ -355,6 +355,11 @@ mod tests {
     }
 
     #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Cli::command(), "docs/reference/config-server.md");
+    }
+
+    #[test]
     fn flags_stand_before_or_after_the_sub_command() {
         let before = Cli::parse_from(["x", "--profiles", "dev,beta", "serve"]);
         let after = Cli::parse_from(["x", "serve", "--profiles", "dev,beta"]);

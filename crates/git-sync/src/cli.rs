@@ -138,6 +138,11 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Cli::command(), "docs/reference/git-sync.md");
+    }
+
     fn settings(flags: &[&str]) -> anyhow::Result<crate::Settings> {
         let flags = ["git-sync"].iter().chain(flags);
         Cli::try_parse_from(flags)?.sync.settings()
