@@ -360,6 +360,13 @@ mod tests {
     }
 
     #[test]
+    fn the_service_unit_sets_variables_that_there_are() {
+        for file in ["config-server.service", "config-server.env"] {
+            test_kit::flags::check_variables(&Cli::command(), &format!("deploy/systemd/{file}"));
+        }
+    }
+
+    #[test]
     fn flags_stand_before_or_after_the_sub_command() {
         let before = Cli::parse_from(["x", "--profiles", "dev,beta", "serve"]);
         let after = Cli::parse_from(["x", "serve", "--profiles", "dev,beta"]);

@@ -1,4 +1,5 @@
-//! That a binary's page tells its flags, each with its variable and default.
+//! That a binary's page tells its flags, each with its variable and default, and that what starts it
+//! sets variables that there are.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,16 +16,43 @@ use clap::{Arg, Command};
 /// # Panics
 /// With everything that is missing, different, or no flag any more.
 pub fn check(command: &Command, page: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = std::fs::read_to_string(root.join(page));
-    let text = text.unwrap_or_else(|error| panic!("cannot read `{page}`: {error}"));
-    let complaints = complaints(command, &text);
+    let complaints = complaints(command, &read(page));
     assert!(
         complaints.is_empty(),
         "{page} does not tell the flags of `{}`:\n  {}",
         command.get_name(),
         complaints.join("\n  ")
     );
+}
+
+/// Checks that `file`, which is a path from the repository's folder and sets `command`'s variables,
+/// names none of ours that the command does not have.
+///
+/// # Panics
+/// With the names of all others.
+pub fn check_variables(command: &Command, file: &str) {
+    let text = read(file);
+    let unknown = unknown_variables(command, &text);
+    assert!(
+        unknown.is_empty(),
+        "{file}: `{}` has no variable {}",
+        command.get_name(),
+        unknown.join(", ")
+    );
+}
+
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join(path));
+    text.unwrap_or_else(|error| panic!("cannot read `{path}`: {error}"))
+}
+
+fn unknown_variables<'a>(command: &Command, text: &'a str) -> Vec<&'a str> {
+    let known: Vec<_> = command.get_arguments().filter_map(Arg::get_env).collect();
+    text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_')
+        .filter(|word| word.starts_with("CHAMELEON_"))
+        .filter(|word| !known.iter().any(|name| name == word))
+        .collect()
 }
 
 /// The rows by command and flag.
@@ -184,6 +212,14 @@ mod tests {
     #[test]
     fn a_page_that_tells_all_is_good() {
         assert_eq!(complaints(&command(), PAGE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn variables_that_there_are_not_are_named() {
+        let text =
+            "# CHAMELEON_MAX\nCHAMELEON_LISTEN=1\nEnvironment=CHAMELEON_LISTENS=%S/x\nPGPASSFILE=y";
+        let command = command();
+        assert_eq!(unknown_variables(&command, text), ["CHAMELEON_LISTENS"]);
     }
 
     #[test]
