@@ -3,6 +3,7 @@
 mod documents;
 mod edges;
 mod metadata;
+mod pages;
 
 use std::process::ExitCode;
 
@@ -27,12 +28,17 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 /// Everything that is not as it should be, each in a line that says where.
 pub(crate) fn complaints() -> anyhow::Result<Vec<String>> {
     let metadata = Metadata::load()?;
+    let crates = shell::root().join("crates");
+    let protos = pages::texts(&crates, ".proto")?;
+    let sources = pages::texts(&crates, ".rs")?;
     Ok([
         about(edges::PAGE, |page| edges::check(&metadata, page)),
         about(documents::DEPENDENCIES, |page| {
             documents::dependencies(&metadata, page)
         }),
         about(documents::README, documents::test_command),
+        about(pages::GRPC, |page| pages::rpcs(&protos, page)),
+        about(pages::METRICS, |page| pages::metrics(&sources, page)),
     ]
     .concat())
 }

@@ -364,3 +364,17 @@ pub(crate) struct PushHookArgs {
     #[arg(long)]
     pub(crate) source: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_page_tells_the_commands_and_flags() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        test_kit::flags::check(&command, "docs/reference/chameleon.md");
+    }
+}

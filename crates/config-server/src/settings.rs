@@ -355,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Cli::command(), "docs/reference/config-server.md");
+    }
+
+    #[test]
+    fn the_service_unit_sets_variables_that_there_are() {
+        for file in ["config-server.service", "config-server.env"] {
+            test_kit::flags::check_variables(&Cli::command(), &format!("deploy/systemd/{file}"));
+        }
+    }
+
+    #[test]
     fn flags_stand_before_or_after_the_sub_command() {
         let before = Cli::parse_from(["x", "--profiles", "dev,beta", "serve"]);
         let after = Cli::parse_from(["x", "serve", "--profiles", "dev,beta"]);

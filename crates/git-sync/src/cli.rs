@@ -138,6 +138,18 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Cli::command(), "docs/reference/git-sync.md");
+    }
+
+    #[test]
+    fn the_service_unit_sets_variables_that_there_are() {
+        for file in ["git-sync.service", "git-sync.env"] {
+            test_kit::flags::check_variables(&Cli::command(), &format!("deploy/systemd/{file}"));
+        }
+    }
+
     fn settings(flags: &[&str]) -> anyhow::Result<crate::Settings> {
         let flags = ["git-sync"].iter().chain(flags);
         Cli::try_parse_from(flags)?.sync.settings()

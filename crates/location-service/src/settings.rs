@@ -123,6 +123,11 @@ mod tests {
     }
 
     #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Cli::command(), "docs/reference/location-service.md");
+    }
+
+    #[test]
     fn flags_count_before_and_after_the_command() {
         let before = Cli::parse_from([
             "x",

@@ -57,3 +57,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_page_tells_the_flags() {
+        test_kit::flags::check(&Args::command(), "docs/reference/map-simulator.md");
+    }
+}

@@ -5,6 +5,7 @@
 
 pub mod bench;
 mod eventually;
+pub mod flags;
 pub mod git;
 pub mod postgres;
 pub mod proxy;

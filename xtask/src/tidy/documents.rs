@@ -31,8 +31,8 @@ pub(super) fn dependencies(metadata: &Metadata, page: &str) -> Vec<String> {
     missing.chain(left_over).collect()
 }
 
-/// The crates, each in backticks, in the first cell of a table's row.
-fn named(line: &str) -> impl Iterator<Item = &str> {
+/// What stands in backticks in the first cell of a table's row.
+pub(super) fn named(line: &str) -> impl Iterator<Item = &str> {
     let first = line.strip_prefix('|').and_then(|row| row.split('|').next());
     first.unwrap_or_default().split('`').skip(1).step_by(2)
 }
