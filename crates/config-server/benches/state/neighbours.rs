@@ -1,15 +1,17 @@
 //! What watchers of other keys notice of large commits.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use chameleon_client::Api;
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::grpc;
 use crate::report::{Row, Unit, percentile};
-use crate::server::{Entries, Server, deliveries};
-use crate::value;
+use crate::server::{Entries, Server};
+use crate::value::{self, Seen};
 
 /// The key that is watched.
 const KEY: &str = "bench/small/watched.yml";
@@ -17,9 +19,8 @@ const KEY: &str = "bench/small/watched.yml";
 /// How often it is changed.
 const PACE: Duration = Duration::from_millis(25);
 
-/// How often it is changed before and during the large commits: the server keeps the deliveries of its
-/// newest 100 revisions.
-const CHANGES: u32 = 80;
+/// How many changes are counted before the large commits, and how many beside them.
+const CHANGES: usize = 100;
 
 /// What was seen in each run, in milliseconds.
 #[derive(Default)]
@@ -51,14 +52,7 @@ pub(crate) async fn measure(
     let mut beside = Beside::default();
     let mut round = 0;
     for run in 0..runs {
-        let (idle, written) = changes(
-            server.api(),
-            &mut client,
-            &mut round,
-            &mut sightings,
-            watchers,
-        )
-        .await?;
+        let (idle, written) = changes(&mut client, &mut round, &mut sightings, watchers).await?;
         let (meanwhile, delayed) = {
             let mut version = 1_000 * (run + 1);
             let over_and_over = async {
@@ -71,7 +65,7 @@ pub(crate) async fn measure(
             };
             tokio::select! {
                 failed = over_and_over => return Err(failed),
-                changed = changes(server.api(), &mut client, &mut round, &mut sightings, watchers) => changed?,
+                changed = changes(&mut client, &mut round, &mut sightings, watchers) => changed?,
             }
         };
         beside.ratios.push(meanwhile / idle);
@@ -83,40 +77,39 @@ pub(crate) async fn measure(
     Ok(beside)
 }
 
-/// Changes the key at its pace, and tells the 99th percentiles of the deliveries and of the writes.
+/// Changes the key at its pace, and tells the 99th percentiles of the deliveries, from a write's answer
+/// until a watcher has the value, and of the writes.
 async fn changes(
-    api: &Api,
-    client: &mut crate::grpc::Client,
+    client: &mut grpc::Client,
     round: &mut u64,
-    sightings: &mut mpsc::UnboundedReceiver<value::Seen>,
+    sightings: &mut mpsc::UnboundedReceiver<Seen>,
     watchers: usize,
 ) -> anyhow::Result<(f64, f64)> {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut writes = Vec::new();
+    let (mut writes, mut answered) = (Vec::new(), HashMap::new());
     for _ in 0..CHANGES {
         pace.tick().await;
         *round += 1;
         let started = Instant::now();
         client.put(KEY, value::of_round(*round)).await?;
-        writes.push(started.elapsed().as_secs_f64() * 1_000.0);
+        writes.push(millis(started.elapsed()));
+        answered.insert(*round, Instant::now());
     }
-    let mut left = watchers;
+    let (mut deliveries, mut left) = (Vec::new(), watchers);
     while left > 0 {
-        let seen = sightings.recv().await;
-        if seen.is_some_and(|seen| seen.round == *round) {
-            left -= 1;
+        let seen = sightings.recv().await.context("the watchers have ended")?;
+        if let Some(answered) = answered.get(&seen.round) {
+            // A watcher may have it before the writer has its answer.
+            deliveries.push(millis(seen.at.saturating_duration_since(*answered)));
         }
+        left -= usize::from(seen.round == *round);
     }
-    // Their outcomes are on the way for at most this long.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let delivered = deliveries(api, KEY, CHANGES).await?;
-    anyhow::ensure!(
-        delivered.len() >= watchers * CHANGES as usize / 2,
-        "only {} deliveries were told",
-        delivered.len()
-    );
-    Ok((percentile(&delivered, 99), percentile(&writes, 99)))
+    Ok((percentile(&deliveries, 99), percentile(&writes, 99)))
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
 }
 
 impl Beside {

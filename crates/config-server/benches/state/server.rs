@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use chameleon_client::{Api, ApiSettings, CommitOutcome, HistoryQuery, Token};
-use chameleon_model::{Key, Operation, Prefix, Transaction};
+use chameleon_client::{Api, ApiSettings, CommitOutcome, Token};
+use chameleon_model::{Key, Operation, Transaction};
 use test_kit::postgres::TestDatabase;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -149,10 +149,6 @@ impl Server {
         grpc::Target::new(&self.grpc, TOKEN)?.connect().await
     }
 
-    pub(crate) fn api(&self) -> &Api {
-        &self.api
-    }
-
     pub(crate) async fn fill(&self, entries: &Entries) -> anyhow::Result<()> {
         let mut left = entries.operations(0).peekable();
         while left.peek().is_some() {
@@ -236,22 +232,6 @@ async fn apply(api: &Api, operations: Vec<Operation>) -> anyhow::Result<()> {
         CommitOutcome::Committed(_) => Ok(()),
         other => bail!("the commit was not applied: {other:?}"),
     }
-}
-
-/// How long the newest `changes` of `key` took to each watcher, in milliseconds.
-pub(crate) async fn deliveries(api: &Api, key: &str, changes: u32) -> anyhow::Result<Vec<f64>> {
-    let history = api
-        .history(HistoryQuery {
-            key: Some(Key::new(key)?),
-            prefix: None::<Prefix>,
-            before: None,
-            limit: Some(changes),
-        })
-        .await?;
-    let deliveries = history.iter().flat_map(|commit| &commit.deliveries);
-    Ok(deliveries
-        .map(|delivery| delivery.delivered.as_secs_f64() * 1_000.0)
-        .collect())
 }
 
 /// The status of one GET over a connection of its own.
