@@ -13,8 +13,8 @@ use crate::records::number;
 use crate::rows::{self, AuditRow};
 use crate::{StoreError, clean, read};
 
-/// The records that one statement takes: databases bound the arguments of one.
-const AT_ONCE: usize = 500;
+/// The records that one statement takes: SQLite looks each argument up among all of a statement.
+const AT_ONCE: usize = 50;
 
 /// The rows that a step of pruning deletes, so that no transaction lasts long.
 const STEP: u64 = 10_000;

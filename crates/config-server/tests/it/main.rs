@@ -25,6 +25,7 @@ macro_rules! both_stores {
 }
 
 mod access;
+mod audit;
 mod bad_input;
 mod binary;
 mod bounds;

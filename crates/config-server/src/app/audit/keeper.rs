@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Trail;
-use super::pending::Batch;
+use super::pending::{BATCH, Batch};
 
 /// How long a record waits for others to be written with.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -60,7 +60,9 @@ impl Keeper {
             if !self.trail.lock().has_some() {
                 self.trail.some.notified().await;
             }
-            let _ = timeout(PAUSE, self.trail.many.notified()).await;
+            if self.trail.lock().waiting() < BATCH {
+                let _ = timeout(PAUSE, self.trail.many.notified()).await;
+            }
             match self.write(false).await {
                 Ok(Written::Some) if is_away => {
                     is_away = false;
@@ -158,5 +160,100 @@ impl Drop for Hand<'_> {
             self.trail
                 .update(|pending| pending.give_back(batch, Instant::now()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chameleon_model::{AuditAction, AuditQuery, AuditReader, AuditTarget, AuditVerdict};
+
+    use test_kit::eventually;
+
+    use super::*;
+    use crate::app::access::Peer;
+    use crate::app::audit::Event;
+    use crate::app::audit::pending::QUEUED;
+
+    fn act(n: usize) -> Event<'static> {
+        Event {
+            who: "ada",
+            from: Peer {
+                dialect: "grpc",
+                address: None,
+            },
+            action: AuditAction::Write,
+            target: AuditTarget::Nothing,
+            outcome: AuditVerdict::Done.into(),
+            times: 1,
+            detail: n.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_is_counted_and_told_in_the_store() {
+        let store = chameleon_store::open("sqlite::memory:").await.unwrap();
+        let trail = Arc::new(Trail::new());
+        for n in 0..QUEUED + 7 {
+            trail.take(act(n));
+        }
+        let keeper = Keeper {
+            trail: Arc::clone(&trail),
+            store: Arc::clone(&store),
+            store_timeout: Duration::from_secs(30),
+        };
+        let settled = CancellationToken::new();
+        let written = async {
+            eventually("all is written", async || {
+                let is_empty = !trail.lock().has_some();
+                is_empty.then_some(())
+            })
+            .await;
+            settled.cancel();
+        };
+        let (ended, ()) = tokio::join!(keeper.run(settled.clone()), written);
+        ended.unwrap();
+        assert_eq!(trail.dropped().get(), 7);
+        let query = AuditQuery {
+            limit: u32::MAX,
+            ..AuditQuery::default()
+        };
+        let kept = store.audit(&query, &AuditReader::All).await.unwrap();
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            (kept.into_iter()).partition(|record| record.outcome.verdict == AuditVerdict::Lost);
+        let lost: Vec<_> = lost.iter().map(|record| record.times).collect();
+        assert_eq!(lost, [7]);
+        assert_eq!(kept.len(), QUEUED);
+        assert_eq!(kept.last().unwrap().detail, "7", "the oldest went");
+        // What comes after the end can only be counted.
+        trail.take(act(0));
+        assert_eq!(trail.dropped().get(), 8);
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_what_has_begun() {
+        let store = chameleon_store::open("sqlite::memory:").await.unwrap();
+        let trail = Arc::new(Trail::new());
+        let begun = trail.act();
+        let keeper = Keeper {
+            trail: Arc::clone(&trail),
+            store: Arc::clone(&store),
+            store_timeout: Duration::from_secs(30),
+        };
+        let settled = CancellationToken::new();
+        settled.cancel();
+        let answered = async {
+            tokio::task::yield_now().await;
+            trail.take(act(1));
+            drop(begun);
+        };
+        let (ended, ()) = tokio::join!(keeper.run(settled), answered);
+        ended.unwrap();
+        let query = AuditQuery {
+            limit: 10,
+            ..AuditQuery::default()
+        };
+        let kept = store.audit(&query, &AuditReader::All).await.unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(trail.dropped().get(), 0);
     }
 }

@@ -190,13 +190,13 @@ mod tests {
     async fn a_flood_of_any_kind_takes_bounded_room_and_counts_all() {
         let start = Instant::now();
         let mut refusals = Refusals::new(start);
-        for n in 0..50_000 {
+        for n in 0..2_000 {
             refusals.add(refusal("a", 1, n), start);
             refusals.add(refusal("a", n, 0), start);
         }
         assert!(refusals.len() <= 2 * APART + 1, "{}", refusals.len());
         let taken = refusals.take(usize::MAX, true, start);
-        assert_eq!(counts(&taken).iter().sum::<u64>(), 100_000);
+        assert_eq!(counts(&taken).iter().sum::<u64>(), 4_000);
         // Who it was stays told as long as there is room for it.
         let several = (taken.iter()).find(|one| one.detail == "several that differ");
         assert_eq!(several.unwrap().who, "a");
@@ -207,10 +207,10 @@ mod tests {
         let start = Instant::now();
         let mut refusals = Refusals::new(start);
         let (mut written, mut counted) = (0, 0);
-        for second in 0..600 {
-            let now = start + Duration::from_secs(second);
-            for n in 0..1_000 {
-                refusals.add(refusal("a", 1, n), now);
+        for second in 0..600_u32 {
+            let now = start + Duration::from_secs(second.into());
+            for n in 0..20 {
+                refusals.add(refusal("a", 1, 20 * (second % 50) + n), now);
             }
             let taken = refusals.take(usize::MAX, false, now);
             written += taken.len();
@@ -220,6 +220,6 @@ mod tests {
         counted += counts(&refusals.take(usize::MAX, true, start))
             .iter()
             .sum::<u64>();
-        assert_eq!(counted, 600_000);
+        assert_eq!(counted, 12_000);
     }
 }
