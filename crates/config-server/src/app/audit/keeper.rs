@@ -172,7 +172,8 @@ mod tests {
     use super::*;
     use crate::app::access::Peer;
     use crate::app::audit::Event;
-    use crate::app::audit::pending::QUEUED;
+
+    const ROOM: usize = 20;
 
     fn act(n: usize) -> Event<'static> {
         Event {
@@ -192,8 +193,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_lost_is_counted_and_told_in_the_store() {
         let store = chameleon_store::open("sqlite::memory:").await.unwrap();
-        let trail = Arc::new(Trail::new());
-        for n in 0..QUEUED + 7 {
+        let trail = Arc::new(Trail::with_room(ROOM));
+        for n in 0..ROOM + 7 {
             trail.take(act(n));
         }
         let keeper = Keeper {
@@ -222,7 +223,7 @@ mod tests {
             (kept.into_iter()).partition(|record| record.outcome.verdict == AuditVerdict::Lost);
         let lost: Vec<_> = lost.iter().map(|record| record.times).collect();
         assert_eq!(lost, [7]);
-        assert_eq!(kept.len(), QUEUED);
+        assert_eq!(kept.len(), ROOM);
         assert_eq!(kept.last().unwrap().detail, "7", "the oldest went");
         // What comes after the end can only be counted.
         trail.take(act(0));

@@ -24,7 +24,7 @@ use super::App;
 use super::access::{Caller, Peer};
 use super::error::Error;
 pub(crate) use keeper::Keeper;
-use pending::{BATCH, Pending};
+use pending::{BATCH, Pending, QUEUED};
 
 /// The most records that one request answers.
 const LIMIT: u32 = 1_000;
@@ -59,8 +59,13 @@ pub(crate) struct Event<'a> {
 
 impl Trail {
     pub(crate) fn new() -> Self {
+        Self::with_room(QUEUED)
+    }
+
+    /// One along which so many records of what was done may wait.
+    fn with_room(room: usize) -> Self {
         Self {
-            pending: Mutex::new(Pending::new(Instant::now())),
+            pending: Mutex::new(Pending::new(room, Instant::now())),
             some: Notify::new(),
             many: Notify::new(),
             acts: TaskTracker::new(),

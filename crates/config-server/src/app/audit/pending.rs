@@ -18,6 +18,8 @@ pub(super) const BATCH: usize = 500;
 /// was done.
 #[derive(Debug)]
 pub(super) struct Pending {
+    /// How many records of what was done may wait.
+    room: usize,
     done: VecDeque<AuditRecord>,
     refused: Refusals,
     /// How many were dropped and are not told of in the store yet.
@@ -34,8 +36,9 @@ pub(super) struct Batch {
 }
 
 impl Pending {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(room: usize, now: Instant) -> Self {
         Self {
+            room,
             done: VecDeque::new(),
             refused: Refusals::new(now),
             lost: 0,
@@ -66,7 +69,7 @@ impl Pending {
         } else if is_refusal(&record) {
             self.refused.add(record, now);
         } else {
-            if self.done.len() >= QUEUED {
+            if self.done.len() >= self.room {
                 self.done.pop_front();
                 self.lost += 1;
             }
@@ -101,7 +104,7 @@ impl Pending {
                 // Told anew by the next batch.
             } else if is_refusal(&record) {
                 self.refused.add(record, now);
-            } else if self.done.len() < QUEUED {
+            } else if self.done.len() < self.room {
                 self.done.push_front(record);
             } else {
                 self.lost += 1;
@@ -169,7 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_newest_are_kept_and_the_loss_is_told_once() {
         let now = Instant::now();
-        let mut pending = Pending::new(now);
+        let mut pending = Pending::new(QUEUED, now);
         for n in 0..QUEUED + 7 {
             pending.push(record(n, AuditVerdict::Done), now);
         }
@@ -193,7 +196,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refusals_push_out_nothing_and_come_back_as_one() {
         let now = Instant::now();
-        let mut pending = Pending::new(now);
+        let mut pending = Pending::new(QUEUED, now);
         pending.push(record(1, AuditVerdict::Committed), now);
         for _ in 0..2 * QUEUED {
             pending.push(record(2, AuditVerdict::TurnedAway), now);
@@ -216,7 +219,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_given_up_counts_as_lost() {
         let now = Instant::now();
-        let mut pending = Pending::new(now);
+        let mut pending = Pending::new(QUEUED, now);
         pending.push(record(1, AuditVerdict::Done), now);
         let batch = pending.take(true, now);
         pending.give_up(&batch);
