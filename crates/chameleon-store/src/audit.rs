@@ -178,12 +178,11 @@ impl Where {
         let name = self.text(name);
         let mut any = vec![format!("who = {name}")];
         for scope in scopes {
-            any.push(match scope.prefix() {
-                Some(prefix) => self.within(prefix),
-                None => {
-                    let key = self.text(scope.as_str());
-                    format!("(target_kind = 'key' AND target = {key})")
-                }
+            any.push(if let Some(prefix) = scope.prefix() {
+                self.within(prefix)
+            } else {
+                let key = self.text(scope.as_str());
+                format!("(target_kind = 'key' AND target = {key})")
             });
         }
         self.and(format!("({})", any.join(" OR ")));

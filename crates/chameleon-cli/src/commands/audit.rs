@@ -1,5 +1,6 @@
 //! `chameleon audit`: who did what, or was refused it, and from where.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
@@ -82,10 +83,10 @@ impl Row {
     fn outcome(&self, screen: Screen) -> String {
         let mut text = spaced(self.outcome);
         if let Some(revision) = self.revision {
-            text.push_str(&format!(" at {revision}"));
+            let _ = write!(text, " at {revision}");
         }
         if self.times > 1 {
-            text.push_str(&format!(", {} times", self.times));
+            let _ = write!(text, ", {} times", self.times);
         }
         if !self.detail.is_empty() {
             text.push_str(": ");

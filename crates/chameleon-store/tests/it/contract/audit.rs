@@ -74,7 +74,7 @@ pub(crate) async fn a_record_is_kept_as_it_was_and_once(place: &impl Place) {
     ]);
     written[0].peer = Some("fe80::1".parse().unwrap());
     written[0].times = 340;
-    written[0].detail = "the token is not \0 valid".to_owned();
+    written[0].detail = String::from("the token is not \0 valid");
     written[1].peer = None;
     written[1].outcome.revision = Some(Revision(12));
     store.append_audit(&[]).await.unwrap();
@@ -82,7 +82,7 @@ pub(crate) async fn a_record_is_kept_as_it_was_and_once(place: &impl Place) {
     // Again, as after a lost answer.
     store.append_audit(&written).await.unwrap();
     store.append_audit(&written).await.unwrap();
-    written[0].detail = "the token is not \u{fffd} valid".to_owned();
+    written[0].detail = String::from("the token is not \u{fffd} valid");
     written.reverse();
     assert_eq!(all(&*place.open().await).await, written);
     assert_eq!(store.load().await.unwrap().stamp(), before);
