@@ -138,6 +138,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// List who did what, or was refused it, and from where.
+    Audit(AuditArgs),
     /// Search for an address, and tell which vendor served it.
     Search {
         /// A place or an address.
@@ -308,6 +310,31 @@ pub(crate) struct RollbackArgs {
     /// Why, for the history; the revision if left out.
     #[arg(long, short, default_value = "")]
     pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Only what this token did or was refused.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+    /// Only what concerns this key, also through a prefix.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Only what concerns keys that begin so.
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Only what was refused.
+    #[arg(long)]
+    pub(crate) refused: bool,
+    /// Only what happened within so long, such as `2h`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only records before this one, by its id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<String>,
+    /// At most so many records; a server answers up to 1,000.
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
 }
 
 #[derive(Debug, Args)]

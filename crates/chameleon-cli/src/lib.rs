@@ -98,6 +98,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
         Command::Token { command } => {
             commands::token::run(&api(global)?, command, screen).await?;
         }
+        Command::Audit(args) => commands::audit::run(&api(global)?, args, screen).await?,
         Command::Search { query, at } => commands::search::run(&query, &at, screen).await?,
         Command::Validate(args) => return commands::validate::run(&args, screen),
         Command::Completion { shell } => commands::completion(shell)?,

@@ -4,9 +4,11 @@
 //! * [`Transaction`], [`Operation`], [`Precondition`], [`Outcome`], [`Commit`]: how it changes;
 //! * [`Snapshot`], [`Stamp`]: the whole of it at one revision, and that state's name;
 //! * [`Right`], [`Rule`], [`Grant`], [`Token`]: who may do what;
+//! * [`AuditRecord`]: who did what, or was refused it;
 //! * [`decide()`](decide()): the rules by which transactions become commits.
 
 mod access;
+mod audit;
 pub mod check;
 mod decide;
 pub mod document;
@@ -18,6 +20,10 @@ mod transaction;
 
 pub use access::{
     Grant, Right, Rule, RuleError, Scope, Token, TokenHash, TokenName, TokenNameError,
+};
+pub use audit::{
+    AuditAction, AuditId, AuditOutcome, AuditQuery, AuditReader, AuditRecord, AuditTarget,
+    AuditVerdict,
 };
 pub use decide::{Decided, Known, decide};
 pub use entry::{Entry, MAX_VALUE_BYTES, Session, SessionBehavior, SessionId};

@@ -25,7 +25,7 @@ pub struct Invalid {
     pub reason: String,
 }
 
-fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Invalid {
+pub(crate) fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Invalid {
     Invalid {
         field,
         reason: reason.to_string(),

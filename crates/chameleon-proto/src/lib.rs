@@ -3,6 +3,7 @@
 //! [`v1`] is generated from `proto/chameleon/v1/chameleon.proto`. The conversions check what the
 //! wire can't: a key that is no key becomes an [`Invalid`] that names the field.
 
+mod audit;
 mod codec;
 mod convert;
 

@@ -44,7 +44,7 @@ fn commit(id: &mut CommitId) {
     shared(&mut id.0);
 }
 
-fn text(text: &mut String) {
+pub(crate) fn text(text: &mut String) {
     if text.contains('\0') {
         *text = text.replace('\0', REPLACEMENT);
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Grant, Key, Outcome, Prefix, Revision, Scope, Session, SessionId, Snapshot,
-    SourceMarker, Stamp, Token, TokenHash, TokenName, Transaction,
+    AuditQuery, AuditReader, AuditRecord, Commit, Epoch, Grant, Key, Outcome, Prefix, Revision,
+    Scope, Session, SessionId, Snapshot, SourceMarker, Stamp, Token, TokenHash, TokenName,
+    Transaction,
 };
 use futures::stream::BoxStream;
 
@@ -114,6 +115,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a token, and says whether there was one. Its name is never given again.
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError>;
+
+    /// Adds records to the audit, all or none; those that it has already, by their id, are left as they
+    /// are, so that a batch whose answer was lost can be repeated. Takes no revision and wakes nobody.
+    ///
+    /// Characters that a database does not take are replaced.
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<(), StoreError>;
+
+    /// The records that `query` asks for and `reader` may see, newest first.
+    async fn audit(
+        &self,
+        query: &AuditQuery,
+        reader: &AuditReader,
+    ) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Deletes the records that are older than `age` by the database's clock, and says how many. The
+    /// rows go in steps; a cancelled or failed pruning is finished by the next.
+    async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError>;
 
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
     /// and from time to time for safety. Items may be merged into the newest and may come without

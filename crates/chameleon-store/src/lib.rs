@@ -9,6 +9,7 @@
 //! to set.
 
 mod address;
+mod audit;
 mod backend;
 mod clean;
 mod contract;

@@ -336,7 +336,7 @@ fn condition(scope: &Scope, arguments: &mut Vec<Argument>) -> String {
 }
 
 /// The least text above all that begin with `prefix`, in bytewise order; `None` if there is none.
-fn end_of(prefix: &Prefix) -> Option<String> {
+pub(crate) fn end_of(prefix: &Prefix) -> Option<String> {
     let mut text = prefix.as_str().to_owned();
     while let Some(last) = text.pop() {
         // The next character, past the gap that surrogates leave.

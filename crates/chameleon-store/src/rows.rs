@@ -183,6 +183,24 @@ row! {
     }
 }
 
+row! {
+    /// A record of the audit.
+    AuditRow {
+        id: Uuid,
+        at_micros: i64,
+        who: String,
+        dialect: String,
+        peer: String,
+        action: String,
+        target_kind: String,
+        target: String,
+        outcome: String,
+        revision: Option<i64>,
+        times: i64,
+        detail: String,
+    }
+}
+
 /// A rule as it stands in a token's `rules`, with either a prefix or a key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StoredRule {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Decided, Epoch, Known, Operation, Origin, Revision, Session, SessionId, Snapshot,
-    SourceMarker, Stamp, Tag, Token, TokenHash, TokenName, Transaction, decide,
+    AuditQuery, AuditReader, AuditRecord, Commit, Decided, Epoch, Known, Operation, Origin,
+    Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Tag, Token, TokenHash, TokenName,
+    Transaction, decide,
 };
 
 use crate::backend::{Argument, Backend, Tx};
@@ -14,8 +15,8 @@ use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
 use crate::{
-    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError, clean,
-    read, tokens,
+    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError, audit,
+    clean, read, tokens,
 };
 
 #[async_trait]
@@ -115,6 +116,22 @@ impl<B: Backend> Store for B {
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
         within(self.patience().verb, tokens::revoke(self, name)).await
+    }
+
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<(), StoreError> {
+        within(self.patience().verb, audit::append(self, records)).await
+    }
+
+    async fn audit(
+        &self,
+        query: &AuditQuery,
+        reader: &AuditReader,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        within(self.patience().verb, audit::find(self, query, reader)).await
+    }
+
+    async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
+        within(self.patience().bulk, audit::prune(self, age)).await
     }
 
     fn notifications(&self) -> Notifications {

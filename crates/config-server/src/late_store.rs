@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Token, TokenHash,
-    TokenName, Transaction,
+    AuditQuery, AuditReader, AuditRecord, Commit, Epoch, Revision, Session, SessionId, Snapshot,
+    SourceMarker, Stamp, Token, TokenHash, TokenName, Transaction,
 };
 use chameleon_store::{
     Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
@@ -164,6 +164,22 @@ impl Store for LateStore {
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
         self.opened().await?.revoke_token(name).await
+    }
+
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<(), StoreError> {
+        self.opened().await?.append_audit(records).await
+    }
+
+    async fn audit(
+        &self,
+        query: &AuditQuery,
+        reader: &AuditReader,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        self.opened().await?.audit(query, reader).await
+    }
+
+    async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
+        self.opened().await?.prune_audit(age).await
     }
 
     fn notifications(&self) -> Notifications {

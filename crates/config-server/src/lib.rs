@@ -71,6 +71,11 @@ pub async fn start(
     let health = Health::new(lifecycle.soft());
     let registry = Registry::new("config-server", env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&registry);
+    registry.register(
+        "chameleon_audit_dropped",
+        "Records of the audit that the store never got; the log has their events",
+        access.trail().dropped(),
+    );
     let check = health.check("state");
     let app = App::start(&settings, access, store, check, metrics, lifecycle)
         .await

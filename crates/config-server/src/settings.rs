@@ -46,31 +46,34 @@ impl Default for Settings {
     }
 }
 
-/// Which past commits are kept: each that one of the fields asks for. Values that are live are kept
-/// in any case.
+/// What of the past is kept: each commit that `history` or `revisions` asks for, and the audit. Values
+/// that are live are kept in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// Those that are not older than this.
     pub history: Option<Duration>,
     /// So many of the newest.
     pub revisions: Option<NonZeroU64>,
+    /// Records of the audit that are not older than this.
+    pub audit: Duration,
     /// How long at most between two looks at what can be forgotten.
     pub every: Duration,
 }
 
 impl Keep {
-    /// Says whether anything is ever forgotten.
+    /// Says whether any commit is ever forgotten.
     pub fn forgets(&self) -> bool {
         self.history.is_some() || self.revisions.is_some()
     }
 }
 
 impl Default for Keep {
-    /// All of them; where that is changed, a look every 10 minutes.
+    /// All commits, and 90 days of the audit; a look every 10 minutes.
     fn default() -> Self {
         Self {
             history: None,
             revisions: None,
+            audit: Duration::from_hours(90 * 24),
             every: Duration::from_mins(10),
         }
     }
@@ -261,6 +264,17 @@ pub struct Options {
     )]
     pub keep_revisions: Option<NonZeroU64>,
 
+    /// Keeps the audit for so long
+    #[arg(
+        long,
+        global = true,
+        default_value = "90d",
+        value_parser = humantime::parse_duration,
+        env = "CHAMELEON_KEEP_AUDIT",
+        value_name = "DURATION"
+    )]
+    pub keep_audit: Duration,
+
     /// Watches at a time, long polls included
     #[arg(long, global = true, default_value_t = Limits::default().watches,
           env = "CHAMELEON_MAX_WATCHES", value_name = "COUNT")]
@@ -318,6 +332,7 @@ impl Options {
             keep: Keep {
                 history: self.keep_history,
                 revisions: self.keep_revisions,
+                audit: self.keep_audit,
                 ..Keep::default()
             },
             limits: Limits {
@@ -381,6 +396,7 @@ mod tests {
     fn what_is_not_said_has_the_documented_default() {
         let settings = Cli::parse_from(["x"]).options.settings().unwrap();
         assert_eq!(settings.limits, Limits::default());
+        assert_eq!(settings.keep, Keep::default());
         assert_eq!(settings.store_kind, "sqlite");
         assert!(settings.token.is_none());
     }

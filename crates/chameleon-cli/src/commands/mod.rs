@@ -1,5 +1,6 @@
 //! One module for each question a person asks of a running server.
 
+pub(crate) mod audit;
 pub(crate) mod delete;
 pub(crate) mod diff;
 pub(crate) mod export;

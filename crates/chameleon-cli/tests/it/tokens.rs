@@ -7,6 +7,7 @@ use config_server::Settings;
 use serde_json::Value;
 use service_kit::Lifecycle;
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::rig::{chameleon, config_server};
 
@@ -133,6 +134,79 @@ async fn a_team_gets_its_prefix() {
     guarded.refused("newer", &["ls", "teams/a/"]).await;
     let listed = guarded.printed("bootstrap", &["token", "list"]).await;
     assert_eq!(listed, "no tokens but the bootstrap token\n");
+    guarded.lifecycle.shut_down();
+    guarded.lifecycle.finished().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_is_read_by_who_may() {
+    let guarded = Guarded::start().await;
+    let create = |name: &'static str, rule| ["token", "create", name, "--allow", rule];
+    guarded
+        .issued("a", &create("team-a", "write:teams/a/"))
+        .await;
+    guarded
+        .issued("b", &create("team-b", "write:teams/b/"))
+        .await;
+    let nothing = guarded.printed("b", &["audit"]).await;
+    assert_eq!(nothing, "no such record is kept\n");
+    guarded.printed("a", &["put", "teams/a/x.txt", "1"]).await;
+    guarded.refused("a", &["put", "teams/b/x.txt", "1"]).await;
+
+    let refused = ["audit", "--refused", "--output", "json"];
+    let record = eventually("the refusal is in the store", async || {
+        let listed: Value = serde_json::from_str(&guarded.printed("b", &refused).await).unwrap();
+        listed["records"].get(0).cloned()
+    })
+    .await;
+    for (field, expected) in [
+        ("who", "team-a"),
+        ("dialect", "grpc"),
+        ("peer", "127.0.0.1"),
+        ("action", "write"),
+        ("target_kind", "key"),
+        ("target", "teams/b/x.txt"),
+        ("outcome", "refused"),
+    ] {
+        assert_eq!(record[field], expected, "{record}");
+    }
+    let listed = guarded.printed("bootstrap", &["audit"]).await;
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(lines.len(), 5, "{listed}");
+    for (line, part) in [
+        (0, "WHO"),
+        (1, "write teams/b/x.txt"),
+        (1, "refused: token `team-a` lacks the right `write`"),
+        (2, "put teams/a/x.txt"),
+        (2, "committed at 1"),
+        (2, "grpc 127.0.0.1"),
+        (3, "create token team-b"),
+        (4, "bootstrap"),
+    ] {
+        assert!(lines[line].contains(part), "no `{part}` in: {listed}");
+    }
+    // The token that is told of nothing else, and a narrower question.
+    let own = guarded.printed("b", &["audit"]).await;
+    assert_eq!(own.lines().count(), 2, "{own}");
+    for (narrowed, count) in [
+        (&["--key", "teams/a/x.txt"][..], 1),
+        (&["--prefix", "teams/"], 2),
+        (&["--who", "bootstrap", "--since", "1h"], 2),
+        (&["-n", "1"], 1),
+        (&["--before", record["id"].as_str().unwrap()], 3),
+    ] {
+        let arguments = [&["audit"][..], narrowed].concat();
+        let listed = guarded.printed("bootstrap", &arguments).await;
+        assert_eq!(listed.lines().count(), 1 + count, "{narrowed:?}: {listed}");
+    }
+    let wrong = guarded
+        .refused("bootstrap", &["audit", "--before", "7"])
+        .await;
+    assert!(wrong.contains("`--before 7` is no record's id"), "{wrong}");
+    let wrong = guarded
+        .refused("bootstrap", &["audit", "--key", "a/../b"])
+        .await;
+    assert!(wrong.contains("`..` segment"), "{wrong}");
     guarded.lifecycle.shut_down();
     guarded.lifecycle.finished().await.unwrap();
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{
-    Operation, Origin, RequestId, Revision, Rule, Stamp, TokenName, Transaction,
+    AuditQuery, AuditRecord, Operation, Origin, RequestId, Revision, Rule, Stamp, TokenName,
+    Transaction,
 };
 use chameleon_proto::{commit_requests, v1};
 use uuid::Uuid;
@@ -313,6 +314,16 @@ impl Api {
         Ok(())
     }
 
+    /// Who did what, or was refused it, newest first.
+    ///
+    /// Others' records are told only to the bootstrap token, and those of keys that the caller's token
+    /// may read. What happened just now is there within a second or so.
+    pub async fn audit(&self, query: AuditQuery) -> Result<Vec<AuditRecord>, ApiError> {
+        let message = v1::ListAuditRequest::from(query);
+        let answer = unary!(self.audit, list(message)).await?;
+        answer.convert(|list| list.records.into_iter().map(TryInto::try_into).collect())
+    }
+
     /// Watches the selected keys; `last` is a state that the caller holds and wants the changes of.
     ///
     /// Nothing is sent before the first [`Watch::next`].
@@ -409,6 +420,7 @@ mod tests {
         is_send(&api.fleet(None, None));
         is_send(&api.sources());
         is_send(&api.status());
+        is_send(&api.audit(AuditQuery::default()));
         let mut watch = api.watch(&Selection::all(), None, None);
         is_send(&watch.next());
         is_send(&watch.into_stream());

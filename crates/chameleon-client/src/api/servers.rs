@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use chameleon_proto::v1::audit_client::AuditClient;
 use chameleon_proto::v1::config_client::ConfigClient;
 use chameleon_proto::v1::tokens_client::TokensClient;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -95,6 +96,7 @@ impl Servers {
         Ok(Try {
             client: client.max_decoding_message_size(MAX_MESSAGE_BYTES),
             tokens: TokensClient::new(channel.clone()),
+            audit: AuditClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
             server: server.address.clone(),
             token,
         })
@@ -162,6 +164,7 @@ impl Servers {
 pub(super) struct Try {
     pub(super) client: ConfigClient<Channel>,
     pub(super) tokens: TokensClient<Channel>,
+    pub(super) audit: AuditClient<Channel>,
     pub(super) server: String,
     token: Option<MetadataValue<Ascii>>,
 }

@@ -7,7 +7,7 @@ mod sqlite;
 mod write;
 
 use self::contract::{
-    cancelling, compaction, following, history, lineage, reading, retries, sessions, tokens,
+    audit, cancelling, compaction, following, history, lineage, reading, retries, sessions, tokens,
     writing,
 };
 
@@ -84,6 +84,12 @@ both_stores! {
     tokens::an_expired_token_is_not_rotated,
     tokens::a_change_of_tokens_wakes_every_follower,
     tokens::history_keeps_to_its_scopes,
+    audit::a_record_is_kept_as_it_was_and_once,
+    audit::a_large_batch_is_kept_whole,
+    audit::records_are_found_by_what_they_tell,
+    audit::a_token_sees_its_acts_and_its_keys,
+    audit::old_records_are_pruned,
+    audit::what_a_later_version_wrote_can_be_read,
     cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_cancelled_commit_holds_up_nobody,
     cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,

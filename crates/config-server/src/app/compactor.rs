@@ -1,4 +1,4 @@
-//! Forgets the history that nobody wants to keep.
+//! Forgets the history and the audit that nobody wants to keep.
 
 use std::sync::Arc;
 
@@ -22,10 +22,15 @@ impl Compactor {
     pub(crate) async fn run(self, soft: CancellationToken) -> anyhow::Result<()> {
         let forever = async {
             loop {
-                if self.replica.link().is_available()
-                    && let Err(error) = self.compact().await
-                {
-                    tracing::warn!("failed to forget old history: {error}; it is tried again");
+                if self.replica.link().is_available() {
+                    if let Err(error) = self.compact().await {
+                        tracing::warn!("failed to forget old history: {error}; it is tried again");
+                    }
+                    if let Err(error) = self.prune_audit().await {
+                        tracing::warn!(
+                            "failed to forget the old audit: {error}; it is tried again"
+                        );
+                    }
                 }
                 // Not in step with other servers.
                 let share = 0.5 + rand::random::<f64>() / 2.0;
@@ -36,7 +41,18 @@ impl Compactor {
         Ok(())
     }
 
+    async fn prune_audit(&self) -> Result<(), StoreError> {
+        let pruned = self.store.prune_audit(self.keep.audit).await?;
+        if pruned > 0 {
+            tracing::info!(pruned, "forgot {pruned} old records of the audit");
+        }
+        Ok(())
+    }
+
     async fn compact(&self) -> Result<(), StoreError> {
+        if !self.keep.forgets() {
+            return Ok(());
+        }
         let snapshot = self.replica.snapshot();
         let head = snapshot.stamp().revision;
         let Some(floor) = oldest_kept(self.keep, &*self.store, head).await? else {

@@ -1,6 +1,7 @@
 //! What the server can do, whatever face it is asked through. Knows no face.
 
 pub(crate) mod access;
+pub(crate) mod audit;
 pub(crate) mod check;
 mod compactor;
 pub(crate) mod diff;
@@ -98,18 +99,22 @@ impl App {
             let _ended = guard;
             follower.run(soft).await
         });
+        let audit = audit::Keeper {
+            trail: Arc::clone(access.trail()),
+            store: Arc::clone(&store),
+            store_timeout: settings.limits.store_timeout,
+        };
+        lifecycle.own("audit", audit.run(settled.clone()));
         if let Some(path) = &settings.snapshot {
             let keeper = Keeper::new(Arc::clone(&replica), path, saved);
             lifecycle.own("snapshot", keeper.run(settled));
         }
-        if settings.keep.forgets() {
-            let compactor = Compactor {
-                replica: Arc::clone(&replica),
-                store: Arc::clone(&store),
-                keep: settings.keep,
-            };
-            lifecycle.own("compactor", compactor.run(lifecycle.soft()));
-        }
+        let compactor = Compactor {
+            replica: Arc::clone(&replica),
+            store: Arc::clone(&store),
+            keep: settings.keep,
+        };
+        lifecycle.own("compactor", compactor.run(lifecycle.soft()));
         let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
         lifecycle.own("watches", async move {
             soft.cancelled().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chameleon_model::{Grant, Token, TokenHash, TokenName};
+use chameleon_model::{AuditAction, Grant, Token, TokenHash, TokenName};
 use chameleon_store::NewToken;
 use secrecy::SecretString;
 
@@ -50,7 +50,7 @@ impl App {
                  it for a new secret, or choose another name"
             )));
         };
-        audit::managed(caller, "created", name.as_str());
+        audit::managed(caller, AuditAction::CreateToken, &name);
         self.learn_tokens().await;
         Ok((token, secret))
     }
@@ -72,7 +72,7 @@ impl App {
         let (secret, hash) = new_secret();
         let rotated = self.store.rotate_token(name, hash, grace).await?;
         let token = rotated.ok_or_else(|| no_such(name))?;
-        audit::managed(caller, "rotated", name.as_str());
+        audit::managed(caller, AuditAction::RotateToken, name);
         self.learn_tokens().await;
         Ok((token, secret))
     }
@@ -87,7 +87,7 @@ impl App {
         if !self.store.revoke_token(name).await? {
             return Err(no_such(name));
         }
-        audit::managed(caller, "revoked", name.as_str());
+        audit::managed(caller, AuditAction::RevokeToken, name);
         self.learn_tokens().await;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The gRPC face: `chameleon.v1`, with health and reflection.
 
+mod audit;
 mod commit;
 mod connection;
 mod convert;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chameleon_proto::FILE_DESCRIPTOR_SET;
+use chameleon_proto::v1::audit_server::AuditServer;
 use chameleon_proto::v1::config_server::ConfigServer;
 use chameleon_proto::v1::tokens_server::TokensServer;
 use service_kit::Lifecycle;
@@ -25,6 +27,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::app::App;
 use crate::app::access::{Caller, Peer, bearer};
 use crate::settings::Limits;
+use audit::Audit;
 use connection::incoming;
 use error::code_name;
 use service::Service;
@@ -62,6 +65,7 @@ pub(crate) fn serve(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let tokens = TokensServer::new(Tokens::new(Arc::clone(app)));
+    let audit = AuditServer::new(Audit::new(Arc::clone(app)));
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let router = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -70,7 +74,8 @@ pub(crate) fn serve(
         .add_service(health)
         .add_service(InterceptedService::new(reflection, admission(app)))
         .add_service(InterceptedService::new(config, admission(app)))
-        .add_service(InterceptedService::new(tokens, admission(app)));
+        .add_service(InterceptedService::new(tokens, admission(app)))
+        .add_service(InterceptedService::new(audit, admission(app)));
     let incoming = incoming(Acceptor::new("grpc", listener, limits.connections, SILENCE));
     lifecycle.own("grpc", async move {
         health_reporter.set_serving::<ConfigServer<Service>>().await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
+use chameleon_model::{AuditAction, AuditQuery, AuditReader};
 use test_kit::{FaultProxy, eventually, postgres};
 
 use crate::support::free_listener;
@@ -223,6 +224,19 @@ async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
         assert_eq!(value.text().await.unwrap(), "x");
         serving.end();
     }
+    // Also what was asked for just before.
+    let path = folder.path().join("kept.db");
+    let address = format!("sqlite://{}", path.display());
+    let store = chameleon_store::open(&address).await.unwrap();
+    let query = AuditQuery {
+        limit: 10,
+        ..AuditQuery::default()
+    };
+    let audit = store.audit(&query, &AuditReader::All).await;
+    let written: Vec<_> = (audit.unwrap().into_iter())
+        .map(|record| (record.action, record.target.to_string()))
+        .collect();
+    assert_eq!(written, [(AuditAction::Put, "a".to_owned())]);
 }
 
 #[cfg(unix)]

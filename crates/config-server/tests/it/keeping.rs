@@ -25,6 +25,7 @@ fn keeping(history: Option<Duration>, revisions: Option<u64>) -> Settings {
             history,
             revisions: revisions.and_then(NonZeroU64::new),
             every: Duration::from_millis(10),
+            ..Keep::default()
         },
         ..Settings::default()
     }

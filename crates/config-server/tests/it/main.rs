@@ -26,6 +26,7 @@ macro_rules! both_stores {
 
 mod access;
 mod api;
+mod audit;
 mod bad_input;
 mod binary;
 mod bounds;

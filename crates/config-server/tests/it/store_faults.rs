@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{
-    Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Token, TokenHash,
-    TokenName, Transaction,
+    AuditQuery, AuditReader, AuditRecord, Commit, Epoch, Revision, Session, SessionId, Snapshot,
+    SourceMarker, Stamp, Token, TokenHash, TokenName, Transaction,
 };
 use chameleon_proto::v1;
 use chameleon_store::{
@@ -164,6 +164,22 @@ impl Store for Gate {
         renewable: Duration,
     ) -> Result<Committed, StoreError> {
         self.reached()?.end_overdue_sessions(base, renewable).await
+    }
+
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<(), StoreError> {
+        self.reached()?.append_audit(records).await
+    }
+
+    async fn audit(
+        &self,
+        query: &AuditQuery,
+        reader: &AuditReader,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        self.reached()?.audit(query, reader).await
+    }
+
+    async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
+        self.reached()?.prune_audit(age).await
     }
 
     fn notifications(&self) -> Notifications {

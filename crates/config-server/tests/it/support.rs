@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_proto::v1;
+use chameleon_proto::v1::audit_client::AuditClient;
 use chameleon_proto::v1::config_client::ConfigClient;
 use chameleon_proto::v1::tokens_client::TokensClient;
 use chameleon_store::Store;
@@ -117,6 +118,12 @@ impl Server {
     pub(crate) async fn tokens_with(&self, token: &str) -> TokensClient<Guarded> {
         let endpoint = Channel::from_shared(format!("http://{}", self.grpc)).unwrap();
         TokensClient::with_interceptor(endpoint.connect().await.unwrap(), Bearer::of(token))
+    }
+
+    /// A client that reads the audit by `token`.
+    pub(crate) async fn audit_with(&self, token: &str) -> AuditClient<Guarded> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc)).unwrap();
+        AuditClient::with_interceptor(endpoint.connect().await.unwrap(), Bearer::of(token))
     }
 
     /// Creates a token that allows `rules` for ever, and returns its secret.

@@ -10,6 +10,7 @@ use config_server::Settings;
 use futures::TryStreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_kit::eventually;
 use tonic::{Code, Status};
 
 use crate::support::{BOOTSTRAP, Guarded, Server, Watch, put, requests, subscribe};
@@ -543,4 +544,77 @@ async fn over_what_names_no_place() {
     let all = root.sources(v1::SourcesRequest {}).await.unwrap();
     assert_eq!(all.into_inner().sources.len(), 2);
     client.status(v1::StatusRequest {}).await.unwrap();
+}
+
+/// A team is told of its own acts and of its own keys, whoever touched them, and of nothing else.
+#[tokio::test]
+async fn over_the_audit() {
+    let teams = Teams::start().await;
+    let (status, _) = teams.get(&teams.a, "/v1/kv/b/one").await;
+    assert_eq!(status, 403);
+    let (status, _) = teams
+        .consul(&teams.b, Method::PUT, "/v1/kv/a/one", SECRET)
+        .await;
+    assert_eq!(status, 403);
+    let of_both = vec![put("a/both", "x"), put("b/both", SECRET)];
+    let mut root = teams.server.client_with(BOOTSTRAP).await;
+    let both = requests(v1::CommitHeader::default(), vec![of_both]);
+    root.commit(both).await.unwrap();
+    let list = async |token: &str, request: v1::ListAuditRequest| {
+        let listed = teams.server.audit_with(token).await.list(request).await;
+        listed.unwrap().into_inner().records
+    };
+    let all = v1::ListAuditRequest {
+        limit: 1_000,
+        ..v1::ListAuditRequest::default()
+    };
+    // Two tokens, seven keys of each team, two refusals, and the two keys at last.
+    eventually("all is in the store", async || {
+        (list(BOOTSTRAP, all.clone()).await.len() == 20).then_some(())
+    })
+    .await;
+    for (token, own, other) in [(&teams.a, "a", "b"), (&teams.b, "b", "a")] {
+        let told: Vec<_> = (list(token, all.clone()).await.iter())
+            .map(|one| format!("{} {} {} {}", one.who, one.action, one.target, one.outcome))
+            .collect();
+        assert_eq!(told.len(), 10, "{told:?}");
+        let mine = |line: &String| {
+            line.starts_with(&format!("team-{own} put {own}/")) && line.ends_with(" committed")
+        };
+        let rest: Vec<_> = told.iter().filter(|line| !mine(line)).cloned().collect();
+        let tried = |who: &str, whose: &str| {
+            let action = if who == "a" { "read" } else { "write" };
+            format!("team-{who} {action} {whose}/one refused")
+        };
+        let (mut expected, mut rest) = (
+            vec![
+                format!("bootstrap put {own}/both committed"),
+                tried(own, other),
+                tried(other, own),
+            ],
+            rest,
+        );
+        expected.sort();
+        rest.sort();
+        assert_eq!(rest, expected);
+        // Asking for more tells no more.
+        for request in [
+            v1::ListAuditRequest {
+                prefix: format!("{other}/"),
+                ..all.clone()
+            },
+            v1::ListAuditRequest {
+                who: format!("team-{other}"),
+                ..all.clone()
+            },
+        ] {
+            let told = list(token, request).await;
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].outcome, "refused");
+        }
+    }
+    assert!(!format!("{:?}", list(BOOTSTRAP, all.clone()).await).contains(SECRET));
+    let mut anybody = teams.server.audit_with("cham_wrong").await;
+    let status = anybody.list(all).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
 }

@@ -1,5 +1,6 @@
 //! The cases of the contract, each a function that any store passes.
 
+pub(crate) mod audit;
 pub(crate) mod cancelling;
 pub(crate) mod compaction;
 pub(crate) mod following;

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use chameleon_model::{
-    Grant, Key, Operation, Origin, Precondition, Prefix, Right, Session, SessionId, Snapshot,
-    SourceName, Token, TokenHash, Transaction,
+    AuditReader, Grant, Key, Operation, Origin, Precondition, Prefix, Right, Session, SessionId,
+    Snapshot, SourceName, Token, TokenHash, Transaction,
 };
 
 use super::{Peer, audit};
+use crate::app::audit::Trail;
 use crate::app::selection::Selection;
 
 /// Somebody with rights.
@@ -17,6 +18,8 @@ pub(crate) struct Principal {
     /// Empty where no token is needed.
     name: Arc<str>,
     power: Power,
+    /// What it does is told there.
+    trail: Arc<Trail>,
 }
 
 #[derive(Debug)]
@@ -75,18 +78,20 @@ pub(crate) enum Forbidden {
 
 impl Principal {
     /// Who may do everything.
-    pub(super) fn all(name: Option<&str>) -> Self {
+    pub(super) fn all(name: Option<&str>, trail: Arc<Trail>) -> Self {
         Self {
             name: name.unwrap_or_default().into(),
             power: Power::All,
+            trail,
         }
     }
 
     /// Whoever shows `token`.
-    pub(super) fn of(token: &Token) -> Self {
+    pub(super) fn of(token: &Token, trail: Arc<Trail>) -> Self {
         Self {
             name: token.name.as_str().into(),
             power: Power::Granted(token.grant.clone()),
+            trail,
         }
     }
 
@@ -112,6 +117,10 @@ impl Caller {
         self.peer
     }
 
+    pub(super) fn trail(&self) -> &Trail {
+        &self.principal.trail
+    }
+
     /// The token's name; empty where none is needed.
     pub(crate) fn name(&self) -> &str {
         self.principal.name()
@@ -128,6 +137,17 @@ impl Caller {
     /// Says whether there is nothing that it may not do.
     pub(crate) fn is_unlimited(&self) -> bool {
         self.grant().is_none()
+    }
+
+    /// What of the audit it may see.
+    pub(crate) fn audit_reader(&self) -> AuditReader {
+        match self.grant() {
+            None => AuditReader::All,
+            Some(grant) => AuditReader::Token {
+                name: self.name().to_owned(),
+                scopes: grant.scopes(Right::Read).cloned().collect(),
+            },
+        }
     }
 
     fn refused(&self, forbidden: Forbidden) -> Forbidden {
@@ -375,6 +395,7 @@ mod tests {
         let principal = Principal {
             name: "a".into(),
             power: Power::Granted(Grant::new(rules.iter().map(|rule| rule.parse().unwrap()))),
+            trail: Arc::new(Trail::new()),
         };
         let peer = Peer {
             dialect: "grpc",

@@ -20,6 +20,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::audit::Trail;
+
 pub(crate) use caller::{Caller, Forbidden};
 use caller::{Principal, Proof};
 
@@ -37,6 +39,7 @@ pub(crate) struct Access {
     known: ArcSwap<HashMap<Secret, Known>>,
     /// Held while the tokens are read, so that an older list never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
+    trail: Arc<Trail>,
 }
 
 /// Whom a secret stands for, and until when.
@@ -103,12 +106,20 @@ impl Access {
         {
             return Err(AccessError::Short { bytes: token.len() });
         }
+        let trail = Arc::new(Trail::new());
+        let name = bootstrap.map(|_| BOOTSTRAP);
         Ok(Self {
-            all: Arc::new(Principal::all(bootstrap.map(|_| BOOTSTRAP))),
+            all: Arc::new(Principal::all(name, Arc::clone(&trail))),
             bootstrap: bootstrap.map(Secret::of),
             known: ArcSwap::default(),
             reading: tokio::sync::Mutex::default(),
+            trail,
         })
+    }
+
+    /// Where what callers do and are refused is told.
+    pub(crate) fn trail(&self) -> &Arc<Trail> {
+        &self.trail
     }
 
     /// Fails for an address that others can reach unless a token is needed.
@@ -132,7 +143,7 @@ impl Access {
     pub(crate) fn admit(&self, token: Option<&str>, peer: Peer) -> Result<Caller, Denied> {
         let found = self.find(token, SystemTime::now().into());
         let (principal, proof) =
-            found.inspect_err(|denied| audit::turned_away("", peer, *denied))?;
+            found.inspect_err(|denied| audit::turned_away(&self.trail, "", peer, *denied))?;
         Ok(Caller::new(principal, proof, peer))
     }
 
@@ -143,7 +154,7 @@ impl Access {
         };
         let valid = self.valid(&Secret(hash), SystemTime::now().into());
         if valid.is_none() {
-            audit::turned_away(caller.name(), caller.peer(), Denied::Unknown);
+            audit::turned_away(&self.trail, caller.name(), caller.peer(), Denied::Unknown);
             return Err(Denied::Unknown);
         }
         Ok(())
@@ -181,7 +192,7 @@ impl Access {
     fn replace(&self, tokens: Vec<Token>, now: Timestamp) -> bool {
         let mut next = HashMap::new();
         for token in tokens {
-            let principal = Arc::new(Principal::of(&token));
+            let principal = Arc::new(Principal::of(&token, Arc::clone(&self.trail)));
             let mut add = |hash, until| {
                 let known = Known {
                     principal: Arc::clone(&principal),
