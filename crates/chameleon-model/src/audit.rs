@@ -30,7 +30,7 @@ pub struct AuditRecord {
     pub at: Timestamp,
     /// The token's name; empty where none was needed or valid.
     pub who: String,
-    /// The dialect it was asked in: `grpc`, `consul`, `http`; empty for the server itself.
+    /// The dialect it was asked in: `grpc`, `consul`, `api`, `http`; empty for the server itself.
     pub dialect: String,
     /// The other end of the connection, where it is known.
     pub peer: Option<IpAddr>,

@@ -410,6 +410,45 @@ async fn tokens_are_made_used_rotated_and_ended() {
 }
 
 #[tokio::test]
+async fn the_audit_tells_what_was_done_and_refused_here() {
+    let server = Server::with(guarded()).await;
+    let token = server.token("team", &["write:mine/"]).await;
+    for (key, status) in [("mine/x", 200), ("other/x", 403)] {
+        let path = format!("/entries/{key}?message=why");
+        let body = Some(json!("the-value"));
+        let (found, problem) = call_with(&server, &token, Method::PUT, &path, body).await;
+        assert_eq!(found, status, "{problem}");
+    }
+    let told = test_kit::eventually("both are in the store", async || {
+        let told = get(&server, "/audit?who=team").await;
+        (told["records"].as_array().unwrap().len() == 2).then_some(told)
+    })
+    .await;
+    let (refused, done) = (&told["records"][0], &told["records"][1]);
+    let of = |record: &Value| {
+        let texts = ["who", "dialect", "peer", "action", "outcome"];
+        texts.map(|field| record[field].as_str().unwrap().to_owned())
+    };
+    let expected = ["team", "api", "127.0.0.1", "put", "committed"];
+    assert_eq!(of(done), expected, "{told}");
+    assert_eq!(done["target"], json!({ "kind": "key", "name": "mine/x" }));
+    assert_eq!(of(refused)[3..], ["write", "refused"], "{told}");
+    assert!(!told.to_string().contains("the-value"), "{told}");
+
+    let only = get(&server, "/audit?refused=true&key=other/x").await;
+    assert_eq!(only["records"].as_array().unwrap().len(), 1, "{only}");
+    let before = refused["id"].as_str().unwrap();
+    let rest = get(&server, &format!("/audit?who=team&before={before}")).await;
+    assert_eq!(rest["records"][0]["id"], done["id"]);
+    let (_, own) = call_with(&server, &token, Method::GET, "/audit?prefix=other/", None).await;
+    assert_eq!(
+        own["records"].as_array().unwrap().len(),
+        1,
+        "its own refusal"
+    );
+}
+
+#[tokio::test]
 async fn without_a_right_nothing_is_told_or_changed() {
     let server = Server::with(guarded()).await;
     let missing = server.get("/api/v1/entries").await;
@@ -480,6 +519,8 @@ async fn a_bad_address_says_what_is_wrong() {
         ("entries/k?revision=99", 404, "revision 99 is not kept"),
         ("diff?from=0&key=a&prefix=b", 400, "not both"),
         ("diff", 400, "missing field `from`"),
+        ("audit?since=yesterday", 400, "since: "),
+        ("audit?before=7", 400, "before"),
         ("nothing", 404, "`/api/v1/nothing` is not served"),
     ] {
         let request = server.request(Method::GET, &format!("/api/v1/{path}"));

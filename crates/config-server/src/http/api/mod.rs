@@ -4,6 +4,7 @@
 //! the OpenAPI description (`/api/v1/openapi.json`) tells of exactly what is served. Errors are
 //! problem details (RFC 9457).
 
+mod audit;
 mod entries;
 mod extract;
 mod fleet;
@@ -73,6 +74,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::rotate))
+        .routes(routes!(audit::audit))
         .routes(routes!(status::status))
         .split_for_parts();
     let description = text(&description);
@@ -101,7 +103,7 @@ fn text(description: &utoipa::openapi::OpenApi) -> String {
 /// The name of a path in metrics, if it is one of this face.
 pub(super) fn route_name(path: &str) -> Option<&'static str> {
     /// The first part of each path.
-    const ROUTES: [&str; 10] = [
+    const ROUTES: [&str; 11] = [
         "/api/v1/entries",
         "/api/v1/transactions",
         "/api/v1/history",
@@ -110,6 +112,7 @@ pub(super) fn route_name(path: &str) -> Option<&'static str> {
         "/api/v1/fleet",
         "/api/v1/sources",
         "/api/v1/tokens",
+        "/api/v1/audit",
         "/api/v1/status",
         "/api/v1/openapi.json",
     ];
