@@ -10,6 +10,8 @@ use chameleon_model::{
 };
 use futures::stream::BoxStream;
 
+use crate::board::Board;
+
 /// Durable state with full history. One verb is one database transaction.
 ///
 /// Every method may be cancelled; a cancelled [`commit`](Self::commit) may or may not have been
@@ -114,6 +116,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a token, and says whether there was one. Its name is never given again.
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError>;
+
+    /// Where the servers on this database tell each other what each of them alone has seen; `None` if
+    /// there is no such place, and what a server has seen stays in its memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while it is not known yet which it is.
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError>;
 
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
     /// and from time to time for safety. Items may be merged into the newest and may come without

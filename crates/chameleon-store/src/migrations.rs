@@ -25,6 +25,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 2, "0002_access_and_fleet"),
     embedded!("postgres", 3, "0003_lock_delays"),
     embedded!("postgres", 4, "0004_tokens_and_sessions"),
+    embedded!("postgres", 7, "0007_instances"),
 ];
 
 const SQLITE: &[Embedded] = &[

@@ -10,6 +10,7 @@ use chameleon_model::{
 };
 
 use crate::backend::{Argument, Backend, Tx};
+use crate::board::Board;
 use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
@@ -115,6 +116,10 @@ impl<B: Backend> Store for B {
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
         within(self.patience().verb, tokens::revoke(self, name)).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        Ok(Backend::board(self))
     }
 
     fn notifications(&self) -> Notifications {

@@ -10,7 +10,7 @@ use chameleon_model::{
     TokenName, Transaction,
 };
 use chameleon_store::{
-    Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
+    Board, Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
 };
 use futures::{FutureExt as _, StreamExt as _};
 use service_kit::{Backoff, Lifecycle};
@@ -164,6 +164,10 @@ impl Store for LateStore {
 
     async fn revoke_token(&self, name: &TokenName) -> Result<bool, StoreError> {
         self.opened().await?.revoke_token(name).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        self.opened().await?.board().await
     }
 
     fn notifications(&self) -> Notifications {

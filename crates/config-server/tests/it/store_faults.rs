@@ -11,7 +11,7 @@ use chameleon_model::{
 };
 use chameleon_proto::v1;
 use chameleon_store::{
-    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
+    Board, Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
 };
 use config_server::{Limits, Settings};
 use futures::StreamExt as _;
@@ -164,6 +164,10 @@ impl Store for Gate {
         renewable: Duration,
     ) -> Result<Committed, StoreError> {
         self.reached()?.end_overdue_sessions(base, renewable).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        self.reached()?.board().await
     }
 
     fn notifications(&self) -> Notifications {
