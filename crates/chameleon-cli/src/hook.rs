@@ -132,8 +132,8 @@ async fn outcome(args: &PushHookArgs, api: &Api, push: &Push) -> anyhow::Result<
 
 /// What became of `commit`, as far as it is known: applied, or rejected for these faults.
 ///
-/// That it was applied stands in the store, so any server knows; git-sync's report is known to the
-/// one server that it was sent to.
+/// That it was applied stands in the store, so any server knows at once; git-sync's report comes to
+/// other servers than the one that it was sent to a moment later.
 fn verdict<'a>(
     sources: &'a [Source],
     name: &str,
@@ -307,6 +307,7 @@ mod tests {
             rejected: Some("the state before".to_owned()),
             connected: Duration::ZERO,
             current: false,
+            replica: String::new(),
         }
     }
 

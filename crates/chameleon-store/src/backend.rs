@@ -4,6 +4,7 @@
 //! transaction, inserting rows in bulk and waking followers differ.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::Timestamp;
@@ -13,6 +14,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
+use crate::board::Board;
 use crate::records::Batch;
 use crate::rows::StoredRule;
 use crate::{Notice, Notifications};
@@ -49,6 +51,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// See [`crate::Store::notifications`].
     fn follow(&self) -> Notifications;
+
+    /// See [`crate::Store::board`].
+    fn board(&self) -> Option<Arc<dyn Board>>;
 
     /// How long verbs may take.
     fn patience(&self) -> Patience;

@@ -44,6 +44,11 @@ fn commit(id: &mut CommitId) {
     shared(&mut id.0);
 }
 
+/// A copy of `text` that every database can store.
+pub(crate) fn cleaned(text: &str) -> String {
+    text.replace('\0', REPLACEMENT)
+}
+
 pub(crate) fn text(text: &mut String) {
     if text.contains('\0') {
         *text = text.replace('\0', REPLACEMENT);

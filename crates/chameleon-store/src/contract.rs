@@ -11,6 +11,8 @@ use chameleon_model::{
 };
 use futures::stream::BoxStream;
 
+use crate::board::Board;
+
 /// Durable state with full history. One verb is one database transaction.
 ///
 /// Every method may be cancelled; a cancelled [`commit`](Self::commit) may or may not have been
@@ -132,6 +134,13 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes the records that are older than `age` by the database's clock, and says how many. The
     /// rows go in steps; a cancelled or failed pruning is finished by the next.
     async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError>;
+
+    /// Where the servers on this database tell each other what each of them alone has seen; `None` if
+    /// there is no such place, and what a server has seen stays in its memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while it is not known yet which it is.
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError>;
 
     /// A stream that says "look again": after each commit by anybody, after every lost connection,
     /// and from time to time for safety. Items may be merged into the newest and may come without

@@ -11,6 +11,7 @@
 mod address;
 mod audit;
 mod backend;
+mod board;
 mod clean;
 mod contract;
 mod failure;
@@ -27,6 +28,11 @@ mod verbs;
 use std::time::Duration;
 
 pub use address::{migrate, open, redacted};
+pub use board::{
+    BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
+    PostedIdentity, PostedInstance, PostedStored, PostedSync, REPORT_ROWS, ReplicaId, Report,
+    Watched,
+};
 pub use contract::{
     Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
 };

@@ -26,6 +26,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 3, "0003_lock_delays"),
     embedded!("postgres", 4, "0004_tokens_and_sessions"),
     embedded!("postgres", 6, "0006_audit"),
+    embedded!("postgres", 7, "0007_instances"),
 ];
 
 const SQLITE: &[Embedded] = &[

@@ -11,6 +11,7 @@ use chameleon_model::{
 };
 
 use crate::backend::{Argument, Backend, Tx};
+use crate::board::Board;
 use crate::failure::within;
 use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
@@ -132,6 +133,10 @@ impl<B: Backend> Store for B {
 
     async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
         within(self.patience().bulk, audit::prune(self, age)).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        Ok(Backend::board(self))
     }
 
     fn notifications(&self) -> Notifications {

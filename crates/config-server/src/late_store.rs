@@ -10,7 +10,7 @@ use chameleon_model::{
     SourceMarker, Stamp, Token, TokenHash, TokenName, Transaction,
 };
 use chameleon_store::{
-    Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
+    Board, Changes, Committed, HistoryQuery, NewToken, Notifications, Store, StoreError,
 };
 use futures::{FutureExt as _, StreamExt as _};
 use service_kit::{Backoff, Lifecycle};
@@ -180,6 +180,10 @@ impl Store for LateStore {
 
     async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
         self.opened().await?.prune_audit(age).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        self.opened().await?.board().await
     }
 
     fn notifications(&self) -> Notifications {

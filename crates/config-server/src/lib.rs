@@ -15,6 +15,7 @@ mod late_store;
 mod metrics;
 mod settings;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -27,7 +28,7 @@ use crate::app::App;
 use crate::app::access::Access;
 use crate::metrics::{Measured, Metrics};
 pub use command::execute;
-pub use settings::{Cli, Command, Keep, Limits, Options, Settings, StoreAddress};
+pub use settings::{Cli, Command, Keep, Limits, Options, Replica, Settings, StoreAddress};
 
 /// Where a server is reached; bound by the caller, so that port 0 works.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct Listeners {
 /// A listener can be reached from outside without a token, the token is too short, or the store
 /// can't be read and there is no snapshot on disk. Tasks that were started by then end with the lifecycle.
 pub async fn start(
-    settings: Settings,
+    mut settings: Settings,
     store: Arc<dyn Store>,
     listeners: Listeners,
     lifecycle: &Lifecycle,
@@ -68,6 +69,9 @@ pub async fn start(
     let access = Access::new(settings.token.as_ref())?;
     access.allow_listening([http_addr, grpc_addr].into_iter().chain(admin_addr))?;
 
+    if settings.replica.name.is_empty() {
+        settings.replica.name = replica_name(grpc_addr);
+    }
     let health = Health::new(lifecycle.soft());
     let registry = Registry::new("config-server", env!("CARGO_PKG_VERSION"));
     let metrics = Metrics::new(&registry);
@@ -94,6 +98,16 @@ pub async fn start(
     )
 }
 
+/// What a server is called that was given no name.
+fn replica_name(grpc: SocketAddr) -> String {
+    let from_system = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = std::env::var("HOSTNAME").ok().or_else(from_system);
+    match host.as_deref().map(str::trim) {
+        None | Some("") => grpc.to_string(),
+        Some(host) => format!("{host}:{}", grpc.port()),
+    }
+}
+
 /// Registers what is read off the server when metrics are asked for.
 fn measure(registry: &Registry, app: &Arc<App>) {
     let gauge = |name: &str, help: &str, value: fn(&App) -> f64| {
@@ -107,9 +121,11 @@ fn measure(registry: &Registry, app: &Arc<App>) {
             "Open watches, long polls included",
             |app| app.replica.hub().count() as f64,
         );
-        gauge("chameleon_instances", "Connected instances", |app| {
-            app.fleet.count() as f64
-        });
+        gauge(
+            "chameleon_instances",
+            "Instances that are connected to this server",
+            |app| app.fleet.count() as f64,
+        );
         gauge(
             "chameleon_revision",
             "The newest revision that is served",

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabels, Histogram>,
     grpc_requests: Family<GrpcLabels, Counter>,
+    reports: Family<ReportLabels, Counter>,
 }
 
 /// The counters of one family, at hand because every instance adds to one with every change.
@@ -88,6 +89,11 @@ struct StageLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReportLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HttpLabels {
     method: &'static str,
     route: &'static str,
@@ -129,6 +135,7 @@ impl Metrics {
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(|| Histogram::new(REQUESTS)),
             grpc_requests: Family::default(),
+            reports: Family::default(),
         };
         registry.register(
             "chameleon_commits",
@@ -162,6 +169,11 @@ impl Metrics {
             "gRPC calls by method and status code; streams count when they are accepted or refused",
             metrics.grpc_requests.clone(),
         );
+        registry.register(
+            "chameleon_fleet_reports",
+            "Reports of this server's instances to the other servers on its database",
+            metrics.reports.clone(),
+        );
         metrics
     }
 
@@ -181,6 +193,12 @@ impl Metrics {
             },
         };
         self.commits.get_or_create(&labels).inc();
+    }
+
+    /// The other servers were told of this one's instances, or could not be.
+    pub(crate) fn reported(&self, arrived: bool) {
+        let result = if arrived { "arrived" } else { "failed" };
+        self.reports.get_or_create(&ReportLabels { result }).inc();
     }
 
     pub(crate) fn judged(&self, verdict: Verdict) {

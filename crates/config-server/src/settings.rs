@@ -28,6 +28,8 @@ pub struct Settings {
     pub snapshot: Option<PathBuf>,
     /// Which past commits are kept.
     pub keep: Keep,
+    /// What this server is to the others on its database.
+    pub replica: Replica,
     /// The server's bounds.
     pub limits: Limits,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             store_kind: "sqlite",
             snapshot: None,
             keep: Keep::default(),
+            replica: Replica::default(),
             limits: Limits::default(),
         }
     }
@@ -75,6 +78,26 @@ impl Default for Keep {
             revisions: None,
             audit: Duration::from_hours(90 * 24),
             every: Duration::from_mins(10),
+        }
+    }
+}
+
+/// What a server is to the others on its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// What people know it by; empty for its host and gRPC port.
+    pub name: String,
+    /// How long its instances count for the others after it was heard of last: a server that is killed
+    /// takes back nothing. It is renewed three times as often.
+    pub lease: Duration,
+}
+
+impl Default for Replica {
+    /// No name, 15 s.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            lease: Duration::from_secs(15),
         }
     }
 }
@@ -300,6 +323,20 @@ pub struct Options {
           env = "CHAMELEON_MAX_QUEUED_BYTES", value_name = "BYTES")]
     pub max_queued_bytes: usize,
 
+    /// What `chameleon fleet` calls this server; its host and gRPC port if not given
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_REPLICA_NAME",
+        value_name = "NAME"
+    )]
+    pub replica_name: Option<String>,
+
+    /// How long this server's instances count for other servers if it dies: `1s` or more
+    #[arg(long, global = true, default_value = "15s", value_parser = lease,
+          env = "CHAMELEON_REPLICA_LEASE", value_name = "DURATION")]
+    pub replica_lease: Duration,
+
     /// How long the store may take to answer, such as `5s`
     #[arg(
         long,
@@ -335,6 +372,10 @@ impl Options {
                 audit: self.keep_audit,
                 ..Keep::default()
             },
+            replica: Replica {
+                name: self.replica_name.clone().unwrap_or_default(),
+                lease: self.replica_lease,
+            },
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,
@@ -352,6 +393,15 @@ impl Options {
             .into_iter()
             .chain(self.admin_listen)
     }
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    // A shorter one would end between two renewals of a server that is only busy.
+    if lease < Duration::from_secs(1) {
+        return Err("use 1s or more".to_owned());
+    }
+    Ok(lease)
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -446,6 +496,8 @@ mod tests {
             text.contains("`Not this` is no name of a profile"),
             "{text}"
         );
+        let text = error(&["--replica-lease", "10ms"]);
+        assert!(text.contains("use 1s or more"), "{text}");
         let text = error(&["--http-listen", "8500"]);
         assert!(text.contains("--http-listen"), "{text}");
     }

@@ -62,6 +62,16 @@ impl TestDatabase {
         (self.server.get_host().to_owned(), self.server.get_port())
     }
 
+    /// Runs SQL behind the backs of the programs that use this database.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn execute(&self, statement: &str) {
+        let database = self.server.clone().database(&self.name);
+        (run(&database, statement.to_owned()).await)
+            .unwrap_or_else(|error| panic!("run `{statement}`: {error}"));
+    }
+
     /// The URL of this database by way of `proxy`.
     pub fn url_through(&self, proxy: &crate::FaultProxy) -> String {
         let addr = proxy.addr();

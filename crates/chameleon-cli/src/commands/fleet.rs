@@ -23,6 +23,7 @@ struct Row {
     rejected: Option<String>,
     current: bool,
     connected_s: u64,
+    replica: String,
 }
 
 impl From<Instance> for Row {
@@ -39,6 +40,7 @@ impl From<Instance> for Row {
             rejected: instance.rejected,
             current: instance.current,
             connected_s: instance.connected.as_secs(),
+            replica: instance.replica,
         }
     }
 }
@@ -59,7 +61,7 @@ impl Answer for Fleet {
             return format!("no instances; the server is at revision {}", self.head);
         }
         let mut table = screen.table([
-            "instance", "service", "profile", "version", "applied", "up", "state",
+            "instance", "service", "profile", "version", "server", "applied", "up", "state",
         ]);
         for row in &self.instances {
             table.add_row([
@@ -67,6 +69,7 @@ impl Answer for Fleet {
                 row.service.clone(),
                 row.profile.clone(),
                 row.version.clone(),
+                row.replica.clone(),
                 row.applied
                     .map_or_else(|| "-".to_owned(), |n| n.to_string()),
                 format!("{} s", row.connected_s),

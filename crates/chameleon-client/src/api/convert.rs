@@ -172,6 +172,7 @@ impl From<v1::Instance> for Instance {
             rejected: text(instance.rejected),
             connected: Duration::from_millis(instance.connected_ms),
             current: instance.current,
+            replica: instance.replica,
         }
     }
 }

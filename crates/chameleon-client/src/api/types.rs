@@ -214,6 +214,8 @@ pub struct Instance {
     pub connected: Duration,
     /// True if it has applied the newest state of what it watches.
     pub current: bool,
+    /// The name of the server that it watches through; empty from a server that tells none.
+    pub replica: String,
 }
 
 /// A git source as the server knows it.

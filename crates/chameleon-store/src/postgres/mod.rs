@@ -1,10 +1,11 @@
 //! The store in Postgres, for production and any number of server replicas.
 
+mod board;
 mod listen;
 mod write;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chameleon_model::Timestamp;
@@ -14,9 +15,11 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Po
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::board::PostgresBoard;
 use self::listen::Listener;
 use crate::address::redacted;
 use crate::backend::{Backend, Patience, Tx, common_tx};
+use crate::board::Board;
 use crate::failure::{At, silent, within};
 use crate::records::Batch;
 use crate::{Notice, Notifications, StoreError, migrations};
@@ -335,6 +338,13 @@ impl Backend for PostgresStore {
 
     fn follow(&self) -> Notifications {
         self.listener.follow()
+    }
+
+    fn board(&self) -> Option<Arc<dyn Board>> {
+        Some(Arc::new(PostgresBoard {
+            pool: self.pool.clone(),
+            patience: self.patience.verb,
+        }))
     }
 
     fn patience(&self) -> Patience {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use self::write::Transaction;
 use crate::backend::{Backend, Patience, Tx, common_tx};
+use crate::board::Board;
 use crate::news::News;
 use crate::records::Batch;
 use crate::{Notice, Notifications, StoreError, migrations};
@@ -221,6 +222,11 @@ impl Backend for SqliteStore {
             .take_while(|nudge| std::future::ready(nudge.is_some()))
             .filter_map(std::future::ready)
             .boxed()
+    }
+
+    fn board(&self) -> Option<Arc<dyn Board>> {
+        // The file is one server's.
+        None
     }
 
     fn patience(&self) -> Patience {

@@ -1,5 +1,6 @@
 //! Both stores keep the same contract, and each its own promises.
 
+mod board;
 mod contract;
 mod place;
 mod postgres;

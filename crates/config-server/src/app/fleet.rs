@@ -1,4 +1,8 @@
-//! The running instances that watch through this server, and how changes reached them.
+//! The running instances, and how changes reached them: those that watch through this server from
+//! memory, those at other servers on the same database from its board.
+
+mod others;
+mod reporter;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,14 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use chameleon_model::{Commit, Revision, Snapshot, Stage, StageTime, Stamp, Timestamp};
+use chameleon_store::{PostedIdentity, ReplicaId};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::replica::{Contents, Observer};
 use super::selection::Selection;
 use crate::metrics::{Metrics, Verdict as VerdictLabel};
+pub(crate) use others::Kept;
+use others::Others;
+pub(crate) use reporter::Reporter;
+use reporter::Untold;
 
 /// For how many of the newest revisions the way to each instance is kept.
-const REVISIONS: usize = 100;
+pub(super) const REVISIONS: usize = 100;
 
 /// For how many instances it is kept in each revision; the histograms count all.
 const DELIVERIES: usize = 2_000;
@@ -32,15 +42,7 @@ const OUTCOMES_WITHIN: [Duration; 2] = [Duration::from_millis(100), Duration::fr
 const REASON_CHARS: usize = 2_000;
 
 /// Who watches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) service: String,
-    pub(crate) profile: String,
-    pub(crate) instance: String,
-    pub(crate) version: String,
-    pub(crate) host: String,
-    pub(crate) prefix: String,
-}
+pub(crate) type Identity = PostedIdentity;
 
 /// An instance's word on one state.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct Instance {
     /// Why it rejected the newest state that it has judged.
     pub(crate) rejected: Option<Arc<str>>,
     pub(crate) connected: Duration,
+    /// The name of the server that it watches through.
+    pub(crate) replica: Arc<str>,
     /// Whether it holds the newest state of what it watches.
     pub(crate) current: bool,
 }
@@ -76,6 +80,8 @@ pub(crate) struct Instance {
 /// One instance's part of a change's way.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
+    /// The connection's number at its server.
+    connection: u64,
     pub(crate) identity: Arc<Identity>,
     /// What the instance watches.
     pub(crate) selection: Arc<Selection>,
@@ -91,8 +97,15 @@ pub(crate) struct Journey {
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// All instances of this server. Connections come and go by [`Fleet::connect`].
+/// All instances. Connections to this server come and go by [`Fleet::connect`]; a [`Reporter`] tells
+/// the other servers of them.
 pub(crate) struct Fleet {
+    replica: ReplicaId,
+    name: Arc<str>,
+    others: Others,
+    untold: Mutex<Untold>,
+    /// Something is to be told.
+    news: Arc<Notify>,
     connections: Mutex<Connections>,
     count: AtomicUsize,
     ways: Mutex<Ways>,
@@ -110,6 +123,11 @@ struct Connections {
 struct Ways(VecDeque<Record>);
 
 struct Connected {
+    id: u64,
+    /// Whether the other servers have yet to be told of its present state.
+    untold: bool,
+    /// It has ended.
+    gone: bool,
     identity: Arc<Identity>,
     selection: Arc<Selection>,
     since: Instant,
@@ -121,9 +139,13 @@ struct Connected {
 }
 
 struct Record {
-    revision: Revision,
+    stamp: Stamp,
     committed: Committed,
     journey: Journey,
+    /// How many of the deliveries the other servers were told of.
+    told: usize,
+    /// Whether they were told how long it took to store it.
+    told_stored: bool,
 }
 
 /// When a revision was committed, by the clock that can tell.
@@ -141,8 +163,14 @@ pub(crate) struct Connection {
 }
 
 impl Fleet {
-    pub(crate) fn new(metrics: Metrics) -> Self {
+    /// The fleet as the server `name` sees it; by itself until a [`Reporter`] finds a board.
+    pub(crate) fn new(name: &str, metrics: Metrics) -> Self {
         Self {
+            replica: ReplicaId::random(),
+            name: name.into(),
+            others: Others::default(),
+            untold: Mutex::new(Untold::Everything),
+            news: Arc::default(),
             connections: Mutex::default(),
             count: AtomicUsize::new(0),
             ways: Mutex::default(),
@@ -158,7 +186,13 @@ impl Fleet {
         selection: Arc<Selection>,
         last: Option<Stamp>,
     ) -> Connection {
+        let mut connections = lock(&self.connections);
+        connections.last_id += 1;
+        let id = connections.last_id;
         let connected = Arc::new(Mutex::new(Connected {
+            id,
+            untold: false,
+            gone: false,
             identity: Arc::new(identity),
             selection,
             since: Instant::now(),
@@ -167,12 +201,10 @@ impl Fleet {
             rejected: None,
             unanswered: VecDeque::new(),
         }));
-        let mut connections = lock(&self.connections);
-        connections.last_id += 1;
-        let id = connections.last_id;
         connections.by_id.insert(id, Arc::clone(&connected));
         self.count.store(connections.by_id.len(), Ordering::Relaxed);
         drop(connections);
+        self.changed(&connected);
         Connection {
             fleet: Arc::clone(self),
             id,
@@ -181,31 +213,45 @@ impl Fleet {
     }
 
     /// The instances of a service and profile (all where empty) whose selection `is_visible`, as seen
-    /// at `head`.
-    pub(crate) fn instances(
+    /// at `head`; each once, at the server that it came to last.
+    ///
+    /// Those at other servers are as the board told them a moment ago. While the database is away they
+    /// are left out soon.
+    pub(crate) async fn instances(
         &self,
         service: &str,
         profile: &str,
         head: &Snapshot,
         is_visible: impl Fn(&Selection) -> bool,
     ) -> Vec<Instance> {
+        let elsewhere = self.others.instances(self.replica).await;
         let matches = |wanted: &str, name: &str| wanted.is_empty() || wanted == name;
+        let is_meant = |identity: &Identity, selection: &Selection| {
+            matches(service, &identity.service)
+                && matches(profile, &identity.profile)
+                && is_visible(selection)
+        };
         let connections = lock(&self.connections);
         let mut instances: Vec<_> = (connections.by_id.values())
             .map(|one| lock(one))
-            .filter(|one| {
-                matches(service, &one.identity.service)
-                    && matches(profile, &one.identity.profile)
-                    && is_visible(&one.selection)
-            })
-            .map(|one| one.seen_at(head))
+            .filter(|one| is_meant(&one.identity, &one.selection))
+            .map(|one| (Arc::clone(&one.selection), one.seen_at(head, &self.name)))
             .collect();
         drop(connections);
-        instances.sort_by(|one, other| one.identity.order().cmp(&other.identity.order()));
-        instances
+        instances.extend(
+            (elsewhere.iter())
+                .filter(|one| is_meant(&one.identity, &one.selection))
+                .map(|one| (Arc::clone(&one.selection), one.seen_at(head))),
+        );
+        each_once(instances)
     }
 
-    /// How many instances are connected.
+    /// Wakes the [`Reporter`].
+    pub(super) fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
+    }
+
+    /// How many instances are connected to this server.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -218,8 +264,34 @@ impl Fleet {
         Duration::from_millis(millis).clamp(least, most)
     }
 
-    /// What was seen of a revision's way; empty if it is none of the newest.
-    pub(crate) fn journey(&self, revision: Revision) -> Journey {
+    /// What was seen of the ways of `revisions`, of those that are among the newest before `head`.
+    pub(crate) async fn journeys(
+        &self,
+        head: Stamp,
+        revisions: impl Iterator<Item = Revision>,
+    ) -> BTreeMap<Revision, Journey> {
+        let newest: Vec<_> = revisions
+            .filter(|revision| revision.0 + REVISIONS as u64 > head.revision.0)
+            .collect();
+        let mut elsewhere = (self.others)
+            .ways(self.replica, head.epoch, &newest, DELIVERIES)
+            .await;
+        (newest.into_iter())
+            .map(|revision| {
+                let mut journey = self.journey(revision);
+                let room = DELIVERIES.saturating_sub(journey.deliveries.len());
+                let others = elsewhere.remove(&revision).unwrap_or_default();
+                journey.stored = journey.stored.or(others.stored);
+                journey
+                    .deliveries
+                    .extend(others.deliveries.into_iter().take(room));
+                (revision, journey)
+            })
+            .collect()
+    }
+
+    /// What this server has seen of a revision's way; empty if it is none of the newest.
+    fn journey(&self, revision: Revision) -> Journey {
         let mut ways = lock(&self.ways);
         let record = ways.of(revision);
         record
@@ -249,7 +321,9 @@ impl Observer for Fleet {
             records.pop_front();
         }
         records.push_back(Record {
-            revision: commit.stamp.revision,
+            stamp: commit.stamp,
+            told: 0,
+            told_stored: false,
             committed: match stored {
                 Some(_) => Committed::Here(Instant::now()),
                 None => Committed::Elsewhere(commit.at),
@@ -268,33 +342,59 @@ impl Observer for Fleet {
 
 impl Ways {
     fn of(&mut self, revision: Revision) -> Option<&mut Record> {
-        let found = (self.0).binary_search_by_key(&revision, |record| record.revision);
+        let found = (self.0).binary_search_by_key(&revision, |record| record.stamp.revision);
         found.ok().and_then(|place| self.0.get_mut(place))
     }
 }
 
 impl Connected {
-    fn seen_at(&self, head: &Snapshot) -> Instance {
-        let current = self.rejected.is_none()
-            && self.applied.is_some_and(|applied| {
-                applied.epoch == head.stamp().epoch
-                    && !self.selection.changed_after(head, applied.revision)
-            });
+    fn seen_at(&self, head: &Snapshot, replica: &Arc<str>) -> Instance {
+        let applied = self.applied.filter(|_| self.rejected.is_none());
         Instance {
+            replica: Arc::clone(replica),
             identity: Arc::clone(&self.identity),
             sent: self.sent,
             applied: self.applied,
             rejected: self.rejected.clone(),
             connected: self.since.elapsed(),
-            current,
+            current: is_current(applied, &self.selection, head),
         }
     }
 }
 
-impl Identity {
-    fn order(&self) -> (&str, &str, &str) {
-        (&self.service, &self.profile, &self.instance)
+/// Says whether who has applied `applied`, and rejected nothing since, holds the newest state of
+/// `selection`.
+fn is_current(applied: Option<Stamp>, selection: &Selection, head: &Snapshot) -> bool {
+    applied.is_some_and(|applied| {
+        applied.epoch == head.stamp().epoch && !selection.changed_after(head, applied.revision)
+    })
+}
+
+/// Orders the instances by who they are, and leaves of each the newest connection. Instances without
+/// a name can't be told apart, and are all left; so are those that watch something else: nobody can
+/// take the place of an instance without being allowed to read the same.
+fn each_once(mut instances: Vec<(Arc<Selection>, Instance)>) -> Vec<Instance> {
+    fn who((selection, instance): &(Arc<Selection>, Instance)) -> ([&str; 5], &Selection) {
+        let identity = &*instance.identity;
+        let names = [
+            &*identity.service,
+            &identity.profile,
+            &identity.instance,
+            &identity.prefix,
+            &identity.host,
+        ];
+        (names, selection)
     }
+    instances.sort_by(|one, other| {
+        let by_name = who(one).cmp(&who(other));
+        by_name.then(one.1.connected.cmp(&other.1.connected))
+    });
+    instances
+        .dedup_by(|later, kept| !kept.1.identity.instance.is_empty() && who(later) == who(kept));
+    instances
+        .into_iter()
+        .map(|(_, instance)| instance)
+        .collect()
 }
 
 impl Connection {
@@ -306,6 +406,8 @@ impl Connection {
             connected.unanswered.pop_front();
         }
         connected.unanswered.push_back((stamp, revisions));
+        drop(connected);
+        self.fleet.changed(&self.connected);
     }
 
     /// The instance has judged a state; one that was not sent to it is left out of account.
@@ -347,6 +449,7 @@ impl Connection {
             metrics.reached(delivered, verdict.apply);
             if record.journey.deliveries.len() < DELIVERIES {
                 record.journey.deliveries.push(Delivery {
+                    connection: self.id,
                     identity: Arc::clone(&identity),
                     selection: Arc::clone(&selection),
                     delivered,
@@ -355,6 +458,9 @@ impl Connection {
                 });
             }
         }
+        drop(ways);
+        // After the deliveries: whoever is told of the verdict finds them too.
+        self.fleet.changed(&self.connected);
     }
 }
 
@@ -364,6 +470,9 @@ impl Drop for Connection {
         connections.by_id.remove(&self.id);
         let count = connections.by_id.len();
         self.fleet.count.store(count, Ordering::Relaxed);
+        drop(connections);
+        lock(&self.connected).gone = true;
+        self.fleet.left(self.id);
     }
 }
 

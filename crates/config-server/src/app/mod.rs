@@ -32,7 +32,7 @@ use access::{Access, Caller};
 use check::Checker;
 use compactor::Compactor;
 use error::Error;
-use fleet::{Fleet, Instance, Journey};
+use fleet::{Fleet, Instance, Journey, Reporter};
 use replica::{Follower, Keeper, Replica, ReplicaLimits, Reservation};
 use selection::Selection;
 pub(crate) use sync::SyncReport;
@@ -51,7 +51,7 @@ pub(crate) struct App {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) metrics: Metrics,
     checker: Arc<Checker>,
-    reports: SyncReports,
+    reports: Arc<SyncReports>,
     store: Arc<dyn Store>,
     pub(crate) limits: Limits,
     store_kind: &'static str,
@@ -78,7 +78,8 @@ impl App {
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Arc<Self>> {
         let checker = Arc::new(Checker::new(settings.profiles.clone()));
-        let fleet = Arc::new(Fleet::new(metrics.clone()));
+        let fleet = Arc::new(Fleet::new(&settings.replica.name, metrics.clone()));
+        let reports = Arc::new(SyncReports::new(fleet.news()));
         let limits = ReplicaLimits {
             store_timeout: settings.limits.store_timeout,
             queued_bytes: settings.limits.queued_bytes,
@@ -115,6 +116,13 @@ impl App {
             keep: settings.keep,
         };
         lifecycle.own("compactor", compactor.run(lifecycle.soft()));
+        let reporter = Reporter::new(
+            Arc::clone(&fleet),
+            Arc::clone(&reports),
+            settings.replica.lease,
+            settings.limits.store_timeout,
+        );
+        lifecycle.own("fleet", reporter.run(Arc::clone(&store), lifecycle.soft()));
         let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
         lifecycle.own("watches", async move {
             soft.cancelled().await;
@@ -140,7 +148,7 @@ impl App {
             fleet,
             metrics,
             checker,
-            reports: SyncReports::default(),
+            reports,
             store,
             limits: settings.limits,
             store_kind: settings.store_kind,
@@ -275,7 +283,7 @@ impl App {
         self.replica.commit(transaction, reservation).await
     }
 
-    /// Past commits, newest first, with what this server has seen of their way.
+    /// Past commits, newest first, with what the servers have seen of their way.
     ///
     /// Of each commit only the keys that the caller may read are told, and of the instances those
     /// that watch nothing else.
@@ -297,6 +305,9 @@ impl App {
             limit => limit.min(HISTORY_LIMIT),
         };
         let commits = self.store.history(&query).await?;
+        let head = self.replica.snapshot().stamp();
+        let revisions = commits.iter().map(|commit| commit.stamp.revision);
+        let mut journeys = self.fleet.journeys(head, revisions).await;
         let seen = |mut commit: Arc<Commit>| {
             let hidden = |change: &Change| !caller.sees(Right::Read, change.key());
             if commit.changes.iter().any(hidden) {
@@ -304,16 +315,17 @@ impl App {
                     .changes
                     .retain(|change| !hidden(change));
             }
-            let mut journey = self.fleet.journey(commit.stamp.revision);
+            let journey = journeys.remove(&commit.stamp.revision);
+            let mut journey = journey.unwrap_or_default();
             (journey.deliveries).retain(|delivery| caller.sees_all(&delivery.selection));
             (commit, journey)
         };
         Ok(commits.into_iter().map(seen).collect())
     }
 
-    /// The instances of a service and profile (all where empty) that watch only what the caller may
-    /// read, and the state that they are seen at.
-    pub(crate) fn instances(
+    /// The instances of a service and profile (all where empty) at any server that watch only what the
+    /// caller may read, and the state that they are seen at.
+    pub(crate) async fn instances(
         &self,
         caller: &Caller,
         service: &str,
@@ -321,18 +333,18 @@ impl App {
     ) -> (Stamp, Vec<Instance>) {
         let head = self.replica.snapshot();
         let is_visible = |selection: &Selection| caller.sees_all(selection);
-        let instances = self.fleet.instances(service, profile, &head, is_visible);
+        let instances = (self.fleet.instances(service, profile, &head, is_visible)).await;
         (head.stamp(), instances)
     }
 
     /// The sources with their applied commits, and those that have only reported; of those that own
     /// keys which the caller may not read, nothing.
-    pub(crate) fn sources(
+    pub(crate) async fn sources(
         &self,
         caller: &Caller,
     ) -> Vec<(SourceName, Option<SourceMarker>, Option<SyncReport>)> {
         let state = self.replica.snapshot();
-        let mut reports = self.reports.newest();
+        let mut reports = self.reports.newest().await;
         // A source without keys is whose it says to be: only who has reported may know of what.
         reports.retain(|name, report| {
             caller.reaches(Right::Read, name, &state)

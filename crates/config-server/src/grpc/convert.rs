@@ -130,6 +130,7 @@ pub(super) fn instance(instance: &Instance) -> v1::Instance {
         rejected: instance.rejected.as_deref().unwrap_or_default().to_owned(),
         connected_ms: millis(instance.connected),
         current: instance.current,
+        replica: instance.replica.to_string(),
     }
 }
 

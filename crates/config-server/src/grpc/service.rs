@@ -222,7 +222,8 @@ impl Config for Service {
     ) -> Result<Response<v1::FleetResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let (head, instances) = (self.app).instances(&caller, &request.service, &request.profile);
+        let instances = (self.app).instances(&caller, &request.service, &request.profile);
+        let (head, instances) = instances.await;
         let response = v1::FleetResponse {
             instances: instances.iter().map(convert::instance).collect(),
             head: Some(head.into()),
@@ -234,7 +235,8 @@ impl Config for Service {
         &self,
         request: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
-        let sources = (self.app.sources(&caller(&request)).into_iter())
+        let caller = caller(&request);
+        let sources = (self.app.sources(&caller).await.into_iter())
             .map(|(name, marker, report)| convert::source(&name, marker, report))
             .collect();
         self.counted("Sources", Ok(v1::SourcesResponse { sources }))

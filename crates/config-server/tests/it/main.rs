@@ -39,6 +39,7 @@ mod keeping;
 mod pages;
 mod replicas;
 mod restart;
+mod shared_fleet;
 mod store_faults;
 mod support;
 mod tokens;

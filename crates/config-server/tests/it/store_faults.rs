@@ -11,7 +11,7 @@ use chameleon_model::{
 };
 use chameleon_proto::v1;
 use chameleon_store::{
-    Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
+    Board, Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
 };
 use config_server::{Limits, Settings};
 use futures::StreamExt as _;
@@ -180,6 +180,10 @@ impl Store for Gate {
 
     async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError> {
         self.reached()?.prune_audit(age).await
+    }
+
+    async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+        self.reached()?.board().await
     }
 
     fn notifications(&self) -> Notifications {

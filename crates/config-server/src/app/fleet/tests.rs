@@ -5,7 +5,10 @@ use service_kit::metrics::Registry;
 use super::*;
 
 fn fleet() -> Arc<Fleet> {
-    Arc::new(Fleet::new(Metrics::new(&Registry::new("test", "0"))))
+    Arc::new(Fleet::new(
+        "here",
+        Metrics::new(&Registry::new("test", "0")),
+    ))
 }
 
 fn selection() -> Arc<Selection> {
@@ -61,7 +64,7 @@ async fn a_change_is_followed_to_each_instance() {
     let base = Snapshot::default();
     let head = write(&fleet, &base, "a", Some(Duration::from_millis(3)));
     send(&connection, &head, base.stamp());
-    assert!(!fleet.instances("", "", &head, |_| true)[0].current);
+    assert!(!(fleet.instances("", "", &head, |_| true).await)[0].current);
 
     tokio::time::advance(Duration::from_millis(50)).await;
     connection.judged(verdict(head.stamp(), VerdictResult::Applied));
@@ -71,14 +74,11 @@ async fn a_change_is_followed_to_each_instance() {
     let delivery = &journey.deliveries[0];
     assert_eq!(delivery.delivered, Duration::from_millis(8));
     assert_eq!(delivery.applied, Duration::from_millis(2));
-    let instance = &fleet.instances("location", "beta", &head, |_| true)[0];
+    let instance = &(fleet.instances("location", "beta", &head, |_| true).await)[0];
     assert!(instance.current && instance.applied == Some(head.stamp()));
     assert_eq!(instance.connected, Duration::from_millis(50));
-    assert!(
-        fleet
-            .instances("location", "prod", &head, |_| true)
-            .is_empty()
-    );
+    let elsewhere = fleet.instances("location", "prod", &head, |_| true);
+    assert!(elsewhere.await.is_empty());
     drop(connection);
     assert_eq!(fleet.count(), 0);
 }
@@ -109,7 +109,7 @@ async fn a_rejection_is_kept_until_a_state_is_applied() {
         one.stamp(),
         VerdictResult::Rejected("x".repeat(3000)),
     ));
-    let instance = &fleet.instances("", "", &one, |_| true)[0];
+    let instance = &(fleet.instances("", "", &one, |_| true).await)[0];
     assert_eq!(instance.rejected.as_ref().unwrap().len(), 2000);
     assert_eq!((instance.applied, instance.current), (None, false));
     assert!(fleet.journey(Revision(1)).deliveries[0].rejected.is_some());
@@ -117,7 +117,7 @@ async fn a_rejection_is_kept_until_a_state_is_applied() {
     let two = write(&fleet, &one, "a", None);
     send(&connection, &two, one.stamp());
     connection.judged(verdict(two.stamp(), VerdictResult::Applied));
-    let instance = &fleet.instances("", "", &two, |_| true)[0];
+    let instance = &(fleet.instances("", "", &two, |_| true).await)[0];
     assert!(instance.current && instance.rejected.is_none());
 }
 
@@ -138,7 +138,7 @@ async fn a_skipped_state_and_an_untouched_revision_are_told_apart() {
     let mut other = three.stamp();
     other.epoch = Epoch(7);
     connection.judged(verdict(other, VerdictResult::Rejected("no".to_owned())));
-    assert!(fleet.instances("", "", &three, |_| true)[0].current);
+    assert!((fleet.instances("", "", &three, |_| true).await)[0].current);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,6 +152,44 @@ async fn only_the_newest_revisions_are_kept() {
     assert!(fleet.journey(Revision(2)).stored.is_some());
     fleet.replaced(&Contents::default());
     assert!(fleet.journey(Revision(2)).stored.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_seen_once_and_who_has_no_name_always() {
+    let fleet = fleet();
+    let head = Snapshot::default();
+    let seen = async || {
+        let instances = fleet.instances("", "", &head, |_| true).await;
+        let seen = instances
+            .iter()
+            .map(|one| (one.identity.instance.clone(), one.connected));
+        seen.collect::<Vec<_>>()
+    };
+    let minute = Duration::from_mins(1);
+    let of = |name: &str| fleet.connect(identity(name), selection(), None);
+    let (_lost, _unnamed) = (of("one"), of(""));
+    tokio::time::advance(minute).await;
+    let (_back, _unnamed_too) = (of("one"), of(""));
+    let zero = Duration::ZERO;
+    let expected = [("", zero), ("", minute), ("one", zero)];
+    assert_eq!(
+        seen().await,
+        expected.map(|(name, time)| (name.to_owned(), time))
+    );
+
+    // Another team's instance of the same name, and one of a host of its own, are others.
+    let elsewhere = Arc::new(Selection::key(Key::new("b").unwrap()));
+    let _other = fleet.connect(identity("one"), elsewhere, None);
+    let host = "there".to_owned();
+    let _there = fleet.connect(
+        Identity {
+            host,
+            ..identity("one")
+        },
+        selection(),
+        None,
+    );
+    assert_eq!(seen().await.len(), 5);
 }
 
 #[test]

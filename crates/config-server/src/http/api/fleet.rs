@@ -55,11 +55,13 @@ struct InstanceAnswer {
     connected_ms: u64,
     /// True if it holds the newest state of what it watches.
     current: bool,
+    /// The server that it is connected to.
+    server: String,
 }
 
 /// List running instances
 ///
-/// Those that watch only what the token may read.
+/// Those that watch only what the token may read, at all servers of the store.
 #[utoipa::path(
     get, path = "/api/v1/fleet", tag = "fleet", operation_id = "list_instances",
     params(FleetParameters),
@@ -77,7 +79,7 @@ pub(super) async fn fleet(
         asked.service.unwrap_or_default(),
         asked.profile.unwrap_or_default(),
     );
-    let (head, instances) = app.instances(&caller, &service, &profile);
+    let (head, instances) = app.instances(&caller, &service, &profile).await;
     Json(FleetAnswer {
         head: head.into(),
         instances: instances.iter().map(Into::into).collect(),
@@ -99,6 +101,7 @@ impl From<&Instance> for InstanceAnswer {
             rejected: instance.rejected.as_deref().map(str::to_owned),
             connected_ms: millis(instance.connected),
             current: instance.current,
+            server: instance.replica.to_string(),
         }
     }
 }
@@ -116,7 +119,7 @@ struct SourceAnswer {
     /// What is in force; absent before the first commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<AppliedAnswer>,
-    /// What git-sync last said; absent if this server has not heard of it.
+    /// What git-sync last said; absent if no server has heard of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ReportAnswer>,
 }
@@ -157,7 +160,7 @@ pub(super) async fn sources(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
 ) -> Json<SourcesAnswer> {
-    let sources = app.sources(&caller);
+    let sources = app.sources(&caller).await;
     Json(SourcesAnswer {
         sources: sources.into_iter().map(Into::into).collect(),
     })
