@@ -25,7 +25,7 @@ mod verbs;
 
 use std::time::Duration;
 
-pub use address::{migrate, open, redacted};
+pub use address::{migrate, open, open_listening, redacted};
 pub use contract::{
     Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,
 };

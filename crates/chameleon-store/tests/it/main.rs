@@ -2,6 +2,8 @@
 
 mod contract;
 mod place;
+#[cfg(unix)]
+mod poolers;
 mod postgres;
 mod sqlite;
 mod write;
@@ -11,11 +13,13 @@ use self::contract::{
     writing,
 };
 
-/// Runs every case of the contract on one kind of store, each on a database of its own.
+/// Runs every case of the contract on one kind of store, each on a database of its own, under an
+/// attribute.
 macro_rules! store_tests {
-    ($store:ident, $place:ty, [$($area:ident :: $case:ident,)*]) => {
+    ($store:ident, $place:ty, $attribute:meta, [$($area:ident :: $case:ident,)*]) => {
         mod $store {
             $(
+                #[$attribute]
                 #[tokio::test]
                 async fn $case() {
                     let place = <$place as crate::place::Place>::new().await;
@@ -28,8 +32,15 @@ macro_rules! store_tests {
 
 macro_rules! both_stores {
     ($($area:ident :: $case:ident,)*) => {
-        store_tests!(on_postgres, crate::postgres::PostgresPlace, [$($area::$case,)*]);
-        store_tests!(on_sqlite, crate::sqlite::SqlitePlace, [$($area::$case,)*]);
+        store_tests!(on_postgres, crate::postgres::PostgresPlace, cfg(test), [$($area::$case,)*]);
+        store_tests!(on_sqlite, crate::sqlite::SqlitePlace, cfg(test), [$($area::$case,)*]);
+        #[cfg(unix)]
+        store_tests!(
+            through_a_pooler,
+            crate::poolers::PooledPlace,
+            ignore = "needs PgBouncer: cargo xtask poolers",
+            [$($area::$case,)*]
+        );
     };
 }
 

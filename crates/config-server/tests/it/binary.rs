@@ -31,23 +31,29 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[cfg(unix)]
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    /// Read no more, but open, so that it can go on writing.
+    /// Mostly read no more, but open, so that it can go on writing.
     log: Lines<BufReader<ChildStderr>>,
 }
 
 #[cfg(unix)]
 impl Running {
     /// Starts it, and returns when it serves.
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = command(folder, arguments);
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut running = Self { process, log };
-        let started = (running.log).find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
-        assert!(started.is_some(), "it ended at once");
+        running.says("serving HTTP on");
         running
+    }
+
+    /// Returns the next line of the log with `text`.
+    pub(crate) fn says(&mut self, text: &str) -> String {
+        let mut lines = (self.log).by_ref().map(|line| line.unwrap());
+        let found = lines.find(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("it ended without saying `{text}`"))
     }
 
     /// Asks it to end, and fails unless it does so in peace.

@@ -35,6 +35,8 @@ mod consul_txn;
 mod fleet;
 mod keeping;
 mod pages;
+#[cfg(unix)]
+mod poolers;
 mod replicas;
 mod restart;
 mod store_faults;
