@@ -199,6 +199,83 @@ mod tests {
 
     use super::*;
 
+    /// The first version that promises to serve beside the next one.
+    const PROMISED: i64 = 4;
+
+    /// Migrations that do more than add, and why the version before does not mind.
+    const HARMLESS: &[(&str, &str)] = &[];
+
+    /// The statements of a file, in capitals, without comments.
+    fn statements(sql: &str) -> Vec<String> {
+        let lines = sql
+            .lines()
+            .map(|line| line.split("--").next().unwrap_or(""));
+        let text = lines.collect::<Vec<_>>().join(" ").to_uppercase();
+        let words = |one: &str| one.split_whitespace().collect::<Vec<_>>().join(" ");
+        (text.split(';').map(words))
+            .filter(|one| !one.is_empty())
+            .collect()
+    }
+
+    /// Says whether a program that does not know of it is not disturbed by `statement`.
+    fn only_adds(statement: &str) -> bool {
+        let starts = |with: &[&str]| with.iter().any(|start| statement.starts_with(start));
+        if statement.starts_with("ALTER TABLE") {
+            let adds = statement.contains(" ADD COLUMN ") && !statement.contains(" DROP ");
+            let is_filled = !statement.contains("NOT NULL") || statement.contains(" DEFAULT ");
+            // Others would be held to it by writers that do not know it.
+            let binds = ["UNIQUE", "REFERENCES", "CHECK"];
+            return adds && is_filled && !binds.iter().any(|bind| statement.contains(bind));
+        }
+        starts(&[
+            "CREATE TABLE",
+            "CREATE UNLOGGED TABLE",
+            "CREATE INDEX",
+            "INSERT INTO",
+            "COMMENT ON",
+        ])
+    }
+
+    #[test]
+    fn what_only_adds_is_told_from_what_takes_away() {
+        let sql = "-- DROP TABLE a;\nCREATE TABLE a (b BIGINT); -- ;\nALTER TABLE a\n ADD COLUMN c \
+                   TEXT NOT NULL DEFAULT '';";
+        let adding = statements(sql);
+        assert_eq!(adding.len(), 2);
+        assert!(adding.iter().all(|statement| only_adds(statement)));
+        for sql in [
+            "drop table a",
+            "alter table a drop column b",
+            "alter table a add column b text not null",
+            "alter table a add column b text unique",
+            "alter table a rename column b to c",
+            "alter table a alter column b type text",
+            "create unique index i on a (b)",
+            "update a set b = 1",
+            "delete from a",
+        ] {
+            assert!(!only_adds(&statements(sql)[0]), "{sql}");
+        }
+    }
+
+    /// The rule of docs/operations/upgrade.md.
+    #[test]
+    fn every_migration_only_adds_or_says_that_it_breaks() {
+        for (version, name, sql) in POSTGRES.iter().chain(SQLITE) {
+            let reason = HARMLESS.iter().find(|(harmless, _)| harmless == name);
+            if *version <= PROMISED || is_breaking(name) || reason.is_some() {
+                continue;
+            }
+            for statement in statements(sql) {
+                assert!(
+                    only_adds(&statement),
+                    "{name}: `{statement}` may disturb the version before; see \
+                     docs/operations/upgrade.md"
+                );
+            }
+        }
+    }
+
     #[test]
     fn every_file_is_embedded_under_its_number() {
         for (folder, embedded) in [("postgres", POSTGRES), ("sqlite", SQLITE)] {

@@ -9,8 +9,8 @@ mod sqlite;
 mod write;
 
 use self::contract::{
-    cancelling, compaction, following, history, lineage, reading, retries, sessions, tokens,
-    writing,
+    cancelling, compaction, following, history, lineage, migrating, reading, retries, sessions,
+    tokens, writing,
 };
 
 /// Runs every case of the contract on one kind of store, each on a database of its own, under an
@@ -95,6 +95,7 @@ both_stores! {
     tokens::an_expired_token_is_not_rotated,
     tokens::a_change_of_tokens_wakes_every_follower,
     tokens::history_keeps_to_its_scopes,
+    migrating::what_a_later_version_adds_disturbs_no_store_that_serves,
     cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_cancelled_commit_holds_up_nobody,
     cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,
