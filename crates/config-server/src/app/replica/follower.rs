@@ -69,7 +69,7 @@ impl Follower {
     ) -> Result<(Arc<Replica>, Self), StoreError> {
         let from_disk = kept.is_some();
         let (contents, link) = match kept {
-            Some(Kept { contents, age }) => (contents, Link::new(age)),
+            Some(Kept { contents, age, .. }) => (contents, Link::new(age)),
             None => (load(&*store).await?, Link::new(Duration::ZERO)),
         };
         for observer in &observers {
