@@ -120,6 +120,7 @@ impl Api {
                 .map(ToString::to_string)
                 .collect(),
             revision: revision.map_or(0, |revision| revision.0),
+            consistent: false,
         };
         self.servers
             .call(None, message, |mut attempt, message| async move {

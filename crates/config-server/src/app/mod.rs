@@ -160,6 +160,16 @@ impl App {
         self.snapshot_at(revision).await
     }
 
+    /// As [`read`](Self::read) the newest, sure to have all that any server acknowledged before.
+    pub(crate) async fn read_confirmed(
+        &self,
+        caller: &Caller,
+        selection: &Selection,
+    ) -> Result<Arc<Snapshot>, Error> {
+        caller.may_read(selection)?;
+        self.replica.confirmed().await
+    }
+
     /// The state at `revision`; the newest for none.
     async fn snapshot_at(&self, revision: Option<Revision>) -> Result<Arc<Snapshot>, Error> {
         let newest = self.replica.snapshot();

@@ -28,6 +28,7 @@ mod access;
 mod bad_input;
 mod binary;
 mod bounds;
+mod consistent;
 mod consul;
 mod consul_pages;
 mod consul_sessions;
