@@ -1,4 +1,4 @@
-//! Whether the database is reached directly or through a pooler, such as PgBouncer.
+//! Whether the database is reached directly or through a pooler, such as `PgBouncer`.
 //!
 //! A pooler may give each transaction another server's session. What is left in a session then is
 //! lost, or found by others: prepared statements, settings, locks of a session, LISTEN.
