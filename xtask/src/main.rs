@@ -8,6 +8,7 @@ mod faults;
 mod images;
 mod lint;
 mod peers;
+mod poolers;
 mod postgres;
 mod shell;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Compare(compare::Args),
     /// Break a Postgres and three servers on it in all ways, and see that nothing is lost
     Faults(faults::Args),
+    /// Bring a Postgres and a `PgBouncer`, and run the tests that need both
+    Poolers(poolers::Args),
     /// Bring a Postgres for tests run by hand, until Ctrl-C
     Postgres(postgres::Args),
     /// Build the Docker images of the platform, and provide the public ones that it needs
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args).await,
         Command::Compare(args) => compare::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Poolers(args) => poolers::run(&args).await,
         Command::Postgres(args) => postgres::run(&args).await,
         Command::Images(args) => images::run(&args),
         Command::E2e(args) => e2e::run(&args),

@@ -13,9 +13,24 @@ use crate::{PostgresSettings, PostgresStore, SqliteStore, Store, StoreError};
 /// [`StoreError::Address`] says what is wrong with the address or the file,
 /// [`StoreError::Unavailable`] that the database does not answer.
 pub async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_listening(address, None).await
+}
+
+/// As [`open`]; Postgres is listened to at `listen`, if that is given. See
+/// [`PostgresSettings::listen_url`].
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_listening(
+    address: &str,
+    listen: Option<&str>,
+) -> Result<Arc<dyn Store>, StoreError> {
     match Kind::of(address)? {
         Kind::Postgres => {
-            let settings = PostgresSettings::new(address);
+            let settings = PostgresSettings {
+                listen_url: listen.map(str::to_owned),
+                ..PostgresSettings::new(address)
+            };
             Ok(Arc::new(PostgresStore::connect(&settings).await?))
         }
         Kind::Sqlite => Ok(Arc::new(SqliteStore::open(address).await?)),

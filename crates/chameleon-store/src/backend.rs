@@ -73,6 +73,9 @@ pub(crate) trait Tx: Send {
     /// Reads the head with the database's clock, as a [`crate::rows::HeadRow`].
     const HEAD: &'static str;
 
+    /// Says whether a statement may stay prepared beyond this transaction.
+    fn keeps_prepared(&self) -> bool;
+
     /// Reads all rows.
     fn rows<T: StoredRow>(
         &mut self,
@@ -151,16 +154,17 @@ pub(crate) enum Argument {
     Rules(Json<Vec<StoredRule>>),
 }
 
-/// Implements the parts of [`Tx`] that read alike for both drivers.
+/// Implements the parts of [`Tx`] that read alike for both drivers; `tx` is the transaction,
+/// and the expression its connection.
 macro_rules! common_tx {
-    () => {
+    (|$tx:ident| $connection:expr) => {
         async fn rows<T: $crate::backend::StoredRow>(
             &mut self,
             sql: impl Into<$crate::backend::Sql> + Send,
             arguments: Vec<$crate::backend::Argument>,
         ) -> Result<Vec<T>, sqlx::Error> {
             let (text, keep) = sql.into().parts();
-            let mut query = sqlx::query_as(text).persistent(keep);
+            let mut query = sqlx::query_as(text).persistent(keep && self.keeps_prepared());
             for argument in arguments {
                 query = match argument {
                     $crate::backend::Argument::Number(value) => query.bind(value),
@@ -171,7 +175,8 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
-            query.fetch_all(&mut **self).await
+            let $tx = self;
+            query.fetch_all($connection).await
         }
 
         async fn run(
@@ -180,7 +185,7 @@ macro_rules! common_tx {
             arguments: Vec<$crate::backend::Argument>,
         ) -> Result<u64, sqlx::Error> {
             let (text, keep) = sql.into().parts();
-            let mut query = sqlx::query(text).persistent(keep);
+            let mut query = sqlx::query(text).persistent(keep && self.keeps_prepared());
             for argument in arguments {
                 query = match argument {
                     $crate::backend::Argument::Number(value) => query.bind(value),
@@ -191,11 +196,8 @@ macro_rules! common_tx {
                     $crate::backend::Argument::Rules(value) => query.bind(value),
                 };
             }
-            Ok(query.execute(&mut **self).await?.rows_affected())
-        }
-
-        async fn commit(self) -> Result<(), sqlx::Error> {
-            sqlx::Transaction::commit(self).await
+            let $tx = self;
+            Ok(query.execute($connection).await?.rows_affected())
         }
     };
 }

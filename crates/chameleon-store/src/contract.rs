@@ -232,6 +232,15 @@ pub enum StoreError {
     /// The address of the store is not understood.
     #[error("{0}")]
     Address(String),
+    /// A newer version of this program has taken away from the tables what this one uses.
+    #[error(
+        "the database's tables are newer than this program, which does not know migration \
+         `{migration}`; run the version that brought it, or one after it"
+    )]
+    TooNew {
+        /// The migration that took it away.
+        migration: String,
+    },
     /// The database holds or says something that this program does not expect.
     #[error("the database is not as this program left it: {0}")]
     Damaged(String),

@@ -27,7 +27,7 @@ mod verbs;
 
 use std::time::Duration;
 
-pub use address::{migrate, open, redacted};
+pub use address::{migrate, open, open_listening, redacted};
 pub use board::{
     BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
     PostedIdentity, PostedInstance, PostedStored, PostedSync, REPORT_ROWS, ReplicaId, Report,

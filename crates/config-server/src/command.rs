@@ -10,7 +10,7 @@ use service_kit::{Lifecycle, listen, telemetry, tls};
 
 use crate::app::access::Access;
 use crate::late_store::LateStore;
-use crate::settings::{Cli, Command, Options};
+use crate::settings::{Cli, Command, Options, StoreAddress};
 use crate::{Listeners, start};
 
 /// Does what the command line asks for; `serve` returns when the process was asked to end.
@@ -64,11 +64,12 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 /// Opens the store; where a snapshot is kept on disk, its database may still be away.
 async fn open(options: &Options, lifecycle: &Lifecycle) -> anyhow::Result<Arc<dyn Store>> {
     let address = options.store.expose();
+    let listen = options.store_listen.as_ref().map(StoreAddress::expose);
     if options.snapshot.is_none() {
-        let opened = chameleon_store::open(address).await;
+        let opened = chameleon_store::open_listening(address, listen).await;
         return opened.with_context(|| opening(options));
     }
-    Ok(Arc::new(LateStore::start(address, lifecycle)))
+    Ok(Arc::new(LateStore::start(address, listen, lifecycle)))
 }
 
 async fn migrate(options: &Options) -> anyhow::Result<()> {
@@ -106,6 +107,9 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
         println!("admin   {admin}");
     }
     println!("store   {}", options.store);
+    if let Some(listen) = &options.store_listen {
+        println!("listen  {listen}");
+    }
     if let Some(snapshot) = &options.snapshot {
         println!("disk    {}", snapshot.display());
     }

@@ -30,13 +30,16 @@ enum Opening {
 }
 
 impl LateStore {
-    /// Opens the store at `address`, again and again until it succeeds, as a task of `lifecycle`. An
-    /// error that will not pass ends the task, and so the process.
-    pub(crate) fn start(address: &str, lifecycle: &Lifecycle) -> Self {
+    /// Opens the store at `address`, listening at `listen` if given, again and again until it
+    /// succeeds, as a task of `lifecycle`. An error that will not pass ends the task, and so the
+    /// process.
+    pub(crate) fn start(address: &str, listen: Option<&str>, lifecycle: &Lifecycle) -> Self {
         let (told, opening) = watch::channel(Opening::First);
-        let (address, soft) = (address.to_owned(), lifecycle.soft());
+        let (address, listen) = (address.to_owned(), listen.map(str::to_owned));
+        let soft = lifecycle.soft();
         lifecycle.own("store", async move {
-            let opened = soft.run_until_cancelled(open_patiently(&address, &told));
+            let opened =
+                soft.run_until_cancelled(open_patiently(&address, listen.as_deref(), &told));
             if let Some(opened) = opened.await {
                 opened.context("open the store")?;
                 soft.cancelled().await;
@@ -59,10 +62,14 @@ impl LateStore {
     }
 }
 
-async fn open_patiently(address: &str, told: &watch::Sender<Opening>) -> Result<(), StoreError> {
+async fn open_patiently(
+    address: &str,
+    listen: Option<&str>,
+    told: &watch::Sender<Opening>,
+) -> Result<(), StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        match chameleon_store::open(address).await {
+        match chameleon_store::open_listening(address, listen).await {
             Ok(store) => {
                 told.send_replace(Opening::Done(store));
                 return Ok(());
@@ -86,6 +93,9 @@ fn same(error: &StoreError) -> StoreError {
         StoreError::BaseLost { held } => StoreError::BaseLost { held: *held },
         StoreError::NoSuchRevision(revision) => StoreError::NoSuchRevision(*revision),
         StoreError::Address(text) => StoreError::Address(text.clone()),
+        StoreError::TooNew { migration } => StoreError::TooNew {
+            migration: migration.clone(),
+        },
         StoreError::Damaged(text) => StoreError::Damaged(text.clone()),
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chameleon_model::document::Profile;
 use secrecy::SecretString;
 use service_kit::settings::CommonArgs;
@@ -249,6 +249,16 @@ pub struct Options {
     )]
     pub store: StoreAddress,
 
+    /// Where Postgres is listened to, if `--store` is a pooler: the database's own address
+    #[arg(
+        long,
+        global = true,
+        env = "CHAMELEON_STORE_LISTEN",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub store_listen: Option<StoreAddress>,
+
     /// A file for the newest state, served read-only when started while the store is away
     #[arg(long, global = true, env = "CHAMELEON_SNAPSHOT", value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
@@ -361,6 +371,13 @@ impl Options {
             .store
             .kind()
             .context("`--store` is not understood: write `postgres://...` or `sqlite://FILE`")?;
+        if let Some(listen) = &self.store_listen
+            && (store_kind, listen.kind()) != ("postgres", Some("postgres"))
+        {
+            bail!(
+                "`--store-listen` is for Postgres: write `postgres://...` there and in `--store`"
+            );
+        }
         Ok(Settings {
             token,
             profiles: self.profiles.clone(),
@@ -485,6 +502,10 @@ mod tests {
         assert_eq!(
             error(&["--store", "mysql://x"]),
             "`--store` is not understood: write `postgres://...` or `sqlite://FILE`"
+        );
+        assert_eq!(
+            error(&["--store-listen", "postgres://db/x"]),
+            "`--store-listen` is for Postgres: write `postgres://...` there and in `--store`"
         );
         let text = error(&["--bootstrap-token-file", "/nowhere/token"]);
         assert!(

@@ -123,6 +123,7 @@ impl Api {
             keys,
             prefixes,
             revision: revision.map_or(0, |revision| revision.0),
+            consistent: false,
         };
         self.servers
             .call(None, message, |mut attempt, message| async move {

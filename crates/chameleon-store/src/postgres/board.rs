@@ -1,4 +1,5 @@
-//! The board in unlogged tables. Every verb is one statement.
+//! The board in unlogged tables. Every verb is one statement, in a transaction of its own: there may be
+//! a pooler in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chameleon_model::{Epoch, Revision, SourceName, Stamp, Timestamp};
-use sqlx::Row as _;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::query::Query;
 use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
 use crate::board::{
     BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
@@ -22,8 +24,23 @@ use crate::{StoreError, clean};
 /// The board of one database.
 pub(super) struct PostgresBoard {
     pub(super) pool: PgPool,
+    /// How its transactions begin, of constants and numbers only.
+    pub(super) begin: String,
+    /// Whether statements stay prepared.
+    pub(super) keep: bool,
     /// How long a verb may take.
     pub(super) patience: Duration,
+}
+
+impl PostgresBoard {
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let begin = AssertSqlSafe(self.begin.clone());
+        self.pool.begin_with(begin).await
+    }
+
+    fn query(&self, sql: &'static str) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(sql).persistent(self.keep)
+    }
 }
 
 macro_rules! now {
@@ -139,23 +156,25 @@ const SYNC_REPORTS: &str = concat!(
 #[async_trait]
 impl Board for PostgresBoard {
     async fn post(&self, report: &Report) -> Result<Posted, StoreError> {
-        within(self.patience, post(&self.pool, report)).await
+        within(self.patience, post(self, report)).await
     }
 
     async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
         within(self.patience, async {
-            (sqlx::query(LEAVE).bind(replica.0).execute(&self.pool)).await?;
-            Ok(())
+            let mut tx = self.begin().await?;
+            let leave = self.query(LEAVE).bind(replica.0);
+            leave.execute(&mut *tx).await?;
+            Ok(tx.commit().await?)
         })
         .await
     }
 
     async fn forget_lost(&self) -> Result<u64, StoreError> {
         within(self.patience, async {
-            let lost: i64 = sqlx::query_scalar(FORGET_LOST)
-                .bind(i64::from(BOARD_SOURCES))
-                .fetch_one(&self.pool)
-                .await?;
+            let mut tx = self.begin().await?;
+            let forget = self.query(FORGET_LOST).bind(i64::from(BOARD_SOURCES));
+            let lost: i64 = forget.fetch_one(&mut *tx).await?.try_get(0)?;
+            tx.commit().await?;
             Ok(lost.unsigned_abs())
         })
         .await
@@ -164,8 +183,10 @@ impl Board for PostgresBoard {
     async fn instances(&self, own: ReplicaId) -> Result<Vec<BoardInstance>, StoreError> {
         within(self.patience, async {
             let limit = i64::try_from(BOARD_INSTANCES).unwrap_or(i64::MAX);
-            let query = sqlx::query(INSTANCES).bind(own.0).bind(limit);
-            let rows = query.fetch_all(&self.pool).await?;
+            let mut tx = self.begin().await?;
+            let query = self.query(INSTANCES).bind(own.0).bind(limit);
+            let rows = query.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
             let mut shared = Shared::default();
             rows.iter().map(|row| instance(row, &mut shared)).collect()
         })
@@ -182,12 +203,13 @@ impl Board for PostgresBoard {
         within(self.patience, async {
             let revisions: Vec<i64> = revisions.iter().copied().map(number).collect();
             let asked = |sql| {
-                (sqlx::query(sql).bind(own.0).bind(epoch_number(epoch))).bind(revisions.clone())
+                (self.query(sql).bind(own.0).bind(epoch_number(epoch))).bind(revisions.clone())
             };
-            let mut connection = self.pool.acquire().await?;
-            let stored = asked(STORED).fetch_all(&mut *connection).await?;
+            let mut tx = self.begin().await?;
+            let stored = asked(STORED).fetch_all(&mut *tx).await?;
             let deliveries = asked(DELIVERIES).bind(i64::from(limit));
-            let deliveries = deliveries.fetch_all(&mut *connection).await?;
+            let deliveries = deliveries.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
             let mut shared = Shared::default();
             Ok(BoardWays {
                 stored: (stored.iter())
@@ -209,15 +231,17 @@ impl Board for PostgresBoard {
 
     async fn sync_reports(&self, limit: u32) -> Result<Vec<PostedSync>, StoreError> {
         within(self.patience, async {
-            let query = sqlx::query(SYNC_REPORTS).bind(i64::from(limit));
-            let rows = query.fetch_all(&self.pool).await?;
+            let mut tx = self.begin().await?;
+            let query = self.query(SYNC_REPORTS).bind(i64::from(limit));
+            let rows = query.fetch_all(&mut *tx).await?;
+            tx.commit().await?;
             rows.iter().map(sync).collect()
         })
         .await
     }
 }
 
-async fn post(pool: &PgPool, report: &Report) -> Result<Posted, StoreError> {
+async fn post(board: &PostgresBoard, report: &Report) -> Result<Posted, StoreError> {
     let instances = &report.instances;
     let text = |field: fn(&PostedIdentity) -> &String| -> Vec<String> {
         (instances.iter())
@@ -236,7 +260,8 @@ async fn post(pool: &PgPool, report: &Report) -> Result<Posted, StoreError> {
     let connections = |numbers: &mut dyn Iterator<Item = u64>| -> Vec<i64> {
         numbers.map(u64::cast_signed).collect()
     };
-    let query = sqlx::query(POST)
+    let query = board
+        .query(POST)
         .bind(report.replica.0)
         .bind(clean::cleaned(&report.name))
         .bind(report.number.cast_signed())
@@ -294,7 +319,10 @@ async fn post(pool: &PgPool, report: &Report) -> Result<Posted, StoreError> {
         .bind(each(&report.stored, |one| epoch_number(one.epoch)))
         .bind(each(&report.stored, |one| number(one.revision)))
         .bind(each(&report.stored, |one| nanos(one.took)));
-    let Some(row) = query.fetch_optional(pool).await? else {
+    let mut tx = board.begin().await?;
+    let row = query.fetch_optional(&mut *tx).await?;
+    tx.commit().await?;
+    let Some(row) = row else {
         return Ok(Posted::Late);
     };
     let before: Option<i64> = row.try_get("before")?;

@@ -6,11 +6,13 @@ use std::time::Duration;
 use chameleon_model::Stamp;
 use futures::StreamExt as _;
 use sqlx::postgres::{PgListener, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::pooler;
 use crate::Notifications;
 use crate::news::News;
 use crate::rows::stamp;
@@ -112,8 +114,8 @@ impl Ear {
                     if !self.deaf.send_replace(true) {
                         tracing::warn!(
                             "the database's notices do not arrive, so it is polled every \
-                             {DEAF_POLL:?}; a pooler in transaction mode drops LISTEN: \
-                             connect directly or in session mode"
+                             {DEAF_POLL:?}; a pooler in transaction mode drops LISTEN: give the \
+                             database's own address by `--store-listen`"
                         );
                     }
                     sleep(DEAF_RETRY).await;
@@ -142,6 +144,15 @@ impl Ear {
     }
 
     async fn connect(&self) -> Result<PgListener, Lost> {
+        let limit = self.listening.options().get_acquire_timeout();
+        let options = self.listening.connect_options();
+        let keeps_sessions = timeout(limit, pooler::keeps_sessions(&options));
+        if !keeps_sessions
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??
+        {
+            return Err(Lost::Deaf);
+        }
         let mut listener = PgListener::connect_with(&self.listening).await?;
         listener.eager_reconnect(false);
         listener.listen_all([CHANGED, PROBE]).await?;
@@ -180,11 +191,9 @@ impl Ear {
     /// Sends a notice over another connection and waits until it has come.
     async fn prove(&self, listener: &mut PgListener) -> Result<(), Lost> {
         let probe = Uuid::new_v4().to_string();
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(PROBE)
-            .bind(&probe)
-            .execute(&self.pool)
-            .await?;
+        // Not prepared, which a pooler in between would not bear; made of nothing from outside.
+        let notify = AssertSqlSafe(format!("NOTIFY {PROBE}, '{probe}'"));
+        self.pool.execute(notify).await?;
         let mut limit = pin!(sleep(PROBE_LIMIT));
         loop {
             let notice = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod board;
 mod listen;
+mod pooler;
 mod write;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use self::board::PostgresBoard;
 use self::listen::Listener;
+use self::pooler::Path;
 use crate::address::redacted;
 use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::board::Board;
@@ -82,11 +84,12 @@ impl PostgresSettings {
         }
     }
 
-    /// Connects once, so that the first failure tells its cause; a pool would only time out.
-    async fn connect_one(&self) -> Result<PgConnection, StoreError> {
+    /// Connects once, so that the first failure tells its cause; a pool would only time out. Finds
+    /// out what is in between.
+    async fn connect_one(&self) -> Result<(PgConnection, Path), StoreError> {
         let options = options(&self.url)?;
         let place = redacted(&self.url);
-        tokio::time::timeout(self.acquire_timeout, options.connect())
+        tokio::time::timeout(self.acquire_timeout, pooler::connect(options))
             .await
             .map_err(|_| silent(self.acquire_timeout))?
             .map_err(|error| StoreError::Unavailable(At { place, error }.into()))
@@ -94,31 +97,37 @@ impl PostgresSettings {
 
     /// Brings the tables up to date over a connection of its own, whose end undoes what a cancelled
     /// run has begun.
-    async fn run_migrations(&self) -> Result<(), StoreError> {
-        let mut connection = self.connect_one().await?;
+    async fn run_migrations(&self) -> Result<Path, StoreError> {
+        let (mut connection, path) = self.connect_one().await?;
+        let limits = self.limits("SET LOCAL", self.migrate_timeout);
         within(self.migrate_timeout, async {
-            // Made of numbers only.
-            let session = sqlx::AssertSqlSafe(self.session(self.migrate_timeout));
-            connection.execute(session).await?;
-            migrations::run_on_postgres(&mut connection).await?;
+            migrations::run_on_postgres(&mut connection, &limits).await?;
             Ok(())
         })
         .await?;
         close(connection).await;
-        Ok(())
+        Ok(path)
     }
 
-    /// Bounds on the server what a client that vanished can hold up.
+    /// Bounds on the server what a client that vanished can hold up: `set` is `SET` for the session,
+    /// or `SET LOCAL` for a transaction.
     ///
     /// Warnings are no news to the client: they tell of what it cancelled, or already knows.
-    fn session(&self, statement: Duration) -> String {
+    fn limits(&self, set: &str, statement: Duration) -> String {
         let (statement, millis) = (statement.as_millis(), self.timeout.as_millis());
         format!(
-            "SET client_min_messages = error; \
-             SET statement_timeout = {statement}; \
-             SET idle_in_transaction_session_timeout = {millis}; \
-             SET tcp_keepalives_idle = 10; \
-             SET tcp_user_timeout = {millis}"
+            "{set} client_min_messages = error; \
+             {set} statement_timeout = {statement}; \
+             {set} idle_in_transaction_session_timeout = {millis}"
+        )
+    }
+
+    /// The limits of a session, and how soon the server notices that its client is gone.
+    fn session(&self) -> String {
+        format!(
+            "{}; SET tcp_keepalives_idle = 10; SET tcp_user_timeout = {}",
+            self.limits("SET", self.timeout),
+            self.timeout.as_millis()
         )
     }
 }
@@ -135,13 +144,47 @@ impl fmt::Debug for PostgresSettings {
 
 /// The store in a Postgres database; see [`Store`](crate::Store) for its verbs.
 ///
-/// Every replica of a server opens its own on the same database. Needs Postgres 13 or later.
+/// Every replica of a server opens its own on the same database. Needs Postgres 13 or later. There
+/// may be a pooler in between, in any mode; see [`PostgresSettings::listen_url`].
 pub struct PostgresStore {
     pool: PgPool,
+    path: Path,
     at_hand: AtHand,
-    begin_bulk_read: String,
+    begin: Begin,
     patience: Patience,
     listener: Listener,
+}
+
+/// How transactions begin, each in one round trip.
+struct Begin {
+    read: String,
+    write: String,
+    beside: String,
+}
+
+impl Begin {
+    fn new(settings: &PostgresSettings, path: Path) -> Self {
+        let bulk = settings.bulk_timeout.as_millis();
+        // Without a session of one's own, each transaction brings its limits along.
+        let limits = match path {
+            Path::Direct => String::new(),
+            Path::Pooled => format!("; {}", settings.limits("SET LOCAL", settings.timeout)),
+        };
+        Self {
+            // Every query sees the same state, as compaction may run beside it.
+            read: format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{limits}; \
+                 SET LOCAL statement_timeout = {bulk}"
+            ),
+            // The lock has a statement of its own: a statement that waits for it would go on with
+            // the state from before the wait. The isolation is said, because a database may have
+            // another default, under which waiting ends in an error.
+            write: format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED{limits}; SELECT FROM head FOR UPDATE"
+            ),
+            beside: format!("BEGIN ISOLATION LEVEL READ COMMITTED{limits}"),
+        }
+    }
 }
 
 impl PostgresStore {
@@ -152,14 +195,15 @@ impl PostgresStore {
     /// within the migrate timeout if it stops answering then, and if its tables are missing or
     /// older than this program while `migrate` is off.
     pub async fn connect(settings: &PostgresSettings) -> Result<Self, StoreError> {
-        if settings.migrate {
-            settings.run_migrations().await?;
+        let path = if settings.migrate {
+            settings.run_migrations().await?
         } else {
-            let mut connection = settings.connect_one().await?;
+            let (mut connection, path) = settings.connect_one().await?;
             within(settings.timeout, check_tables(&mut connection)).await?;
             close(connection).await;
-        }
-        let pool = pool(settings).connect_lazy_with(options(&settings.url)?);
+            path
+        };
+        let pool = pool(settings, path).connect_lazy_with(options(&settings.url)?);
         let listening = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
@@ -172,11 +216,21 @@ impl PostgresStore {
             listener: Listener::start(listening, pool.clone(), settings.poll_interval),
             at_hand: AtHand::default(),
             pool,
-            begin_bulk_read: begin_read(settings.bulk_timeout),
+            path,
+            begin: Begin::new(settings, path),
             patience: Patience {
                 verb: settings.timeout,
                 bulk: settings.bulk_timeout,
             },
+        })
+    }
+
+    async fn begin(&self, begin: &str) -> Result<PostgresTx, sqlx::Error> {
+        // Made of constants and numbers only.
+        let begin = sqlx::AssertSqlSafe(begin);
+        Ok(PostgresTx {
+            tx: self.pool.begin_with(begin).await?,
+            path: self.path,
         })
     }
 
@@ -188,7 +242,7 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`] if the database does not answer, [`StoreError::Damaged`] if a
     /// migration fails or was changed after it ran.
     pub async fn migrate(settings: &PostgresSettings) -> Result<(), StoreError> {
-        settings.run_migrations().await
+        settings.run_migrations().await.map(drop)
     }
 }
 
@@ -232,11 +286,17 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     })?;
     Ok(options
         .application_name("chameleon")
+        // PgBouncer refuses it, and no float is read.
+        .extra_float_digits(None)
         .disable_statement_logging())
 }
 
-fn pool(settings: &PostgresSettings) -> PgPoolOptions {
-    let session = settings.session(settings.timeout);
+fn pool(settings: &PostgresSettings, path: Path) -> PgPoolOptions {
+    // A pooler would pass it on to others, and lose it for us.
+    let session = match path {
+        Path::Direct => settings.session(),
+        Path::Pooled => String::new(),
+    };
     PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
@@ -266,47 +326,24 @@ fn pool(settings: &PostgresSettings) -> PgPoolOptions {
         })
 }
 
-/// Every query of such a transaction sees the same state, as compaction may run beside it.
-fn begin_read(limit: Duration) -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
-        limit.as_millis()
-    )
-}
-
 async fn check_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
     const OLD: &str = "its tables are missing or older than this program; \
                        run `config-server migrate` with a role that may create tables";
-    let found: Option<bool> =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-            .fetch_one(&mut *connection)
-            .await?;
-    let mut newest = None;
-    if found == Some(true) {
-        newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&mut *connection)
-            .await?;
-    }
-    if newest < Some(migrations::newest_postgres()) {
+    if !migrations::are_new_on_postgres(connection).await? {
         return Err(StoreError::Unavailable(OLD.into()));
     }
     Ok(())
 }
 
 impl Backend for PostgresStore {
-    type Tx = sqlx::Transaction<'static, Postgres>;
+    type Tx = PostgresTx;
 
     async fn begin_read(&self) -> Result<Self::Tx, sqlx::Error> {
-        let begin = sqlx::AssertSqlSafe(self.begin_bulk_read.as_str());
-        self.pool.begin_with(begin).await
+        self.begin(&self.begin.read).await
     }
 
     async fn begin_write(&self) -> Result<Self::Tx, sqlx::Error> {
-        // The lock has a statement of its own: a statement that waits for it would go on with the
-        // state from before the wait. Both travel in one round trip.
-        // Said, because a database may have another default, under which waiting ends in an error.
-        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM head FOR UPDATE";
-        self.pool.begin_with(begin).await
+        self.begin(&self.begin.write).await
     }
 
     async fn write_at_once(
@@ -314,22 +351,18 @@ impl Backend for PostgresStore {
         batch: &Batch<'_>,
         asked: &[Uuid],
     ) -> Result<Option<Timestamp>, sqlx::Error> {
-        let mut connection = match self.at_hand.take() {
-            Some(connection) => connection,
-            None => self.pool.acquire().await?,
+        let written = match self.path {
+            Path::Direct => self.write_by_statement(batch, asked).await,
+            Path::Pooled => self.write_by_transaction(batch, asked).await,
         };
-        match write::write(&mut connection, batch, asked, None).await {
-            Ok(written) => {
-                self.at_hand.keep(connection, &self.pool);
-                Ok(written.map(Timestamp))
-            }
+        match written {
             Err(error) if write::was_late(&error) => Ok(None),
-            Err(error) => Err(error),
+            written => Ok(written?.map(Timestamp)),
         }
     }
 
     async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
-        self.pool.begin().await
+        self.begin(&self.begin.beside).await
     }
 
     fn wake(&self, _notice: Notice) {
@@ -343,6 +376,8 @@ impl Backend for PostgresStore {
     fn board(&self) -> Option<Arc<dyn Board>> {
         Some(Arc::new(PostgresBoard {
             pool: self.pool.clone(),
+            begin: self.begin.beside.clone(),
+            keep: self.path == Path::Direct,
             patience: self.patience.verb,
         }))
     }
@@ -352,21 +387,66 @@ impl Backend for PostgresStore {
     }
 }
 
-impl Tx for sqlx::Transaction<'static, Postgres> {
+impl PostgresStore {
+    /// In one round trip.
+    async fn write_by_statement(
+        &self,
+        batch: &Batch<'_>,
+        asked: &[Uuid],
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let mut connection = match self.at_hand.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        let written = write::write(&mut connection, self.path, batch, asked, None).await?;
+        self.at_hand.keep(connection, &self.pool);
+        Ok(written)
+    }
+
+    /// In a transaction, without which a pooler may change servers between the statement's parts.
+    async fn write_by_transaction(
+        &self,
+        batch: &Batch<'_>,
+        asked: &[Uuid],
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let mut beside = self.begin(&self.begin.beside).await?;
+        let written = write::write(&mut beside.tx, self.path, batch, asked, None).await?;
+        if written.is_some() {
+            Tx::commit(beside).await?;
+        }
+        Ok(written)
+    }
+}
+
+/// A transaction, with what its connection can do.
+pub(crate) struct PostgresTx {
+    tx: sqlx::Transaction<'static, Postgres>,
+    path: Path,
+}
+
+impl Tx for PostgresTx {
     const HEAD: &'static str = "SELECT epoch, revision, tag, floor, \
          (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_micros FROM head";
 
-    common_tx!();
+    common_tx!(|one| &mut *one.tx);
+
+    fn keeps_prepared(&self) -> bool {
+        self.path.keeps_prepared()
+    }
 
     async fn write(&mut self, batch: &Batch<'_>, now: Timestamp) -> Result<bool, sqlx::Error> {
-        let written = write::write(self, batch, &[], Some(now.0)).await?;
+        let written = write::write(&mut self.tx, self.path, batch, &[], Some(now.0)).await?;
         Ok(written.is_some())
     }
 
     async fn notify(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT pg_notify('chameleon_changed', '')")
-            .execute(&mut **self)
+        self.tx
+            .execute("SELECT pg_notify('chameleon_changed', '')")
             .await
             .map(drop)
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        self.tx.commit().await
     }
 }

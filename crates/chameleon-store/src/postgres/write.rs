@@ -4,6 +4,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+use super::pooler::Path;
 use crate::records::{Batch, request_memory_micros};
 use crate::rows::TimeRow;
 
@@ -103,6 +104,7 @@ fn statement(batch: &Batch<'_>, asked: &[Uuid]) -> String {
 /// is answered, and returns the time that it carries: `now_micros`, or else the clock's.
 pub(super) async fn write(
     to: &mut PgConnection,
+    path: Path,
     batch: &Batch<'_>,
     asked: &[Uuid],
     now_micros: Option<i64>,
@@ -114,6 +116,7 @@ pub(super) async fn write(
     let (sessions, opened) = (&batch.session_changes, &batch.opened);
     let (delayed, sources, requests) = (&batch.delayed, &batch.sources, &batch.requests);
     let written: Vec<TimeRow> = sqlx::query_as(statement)
+        .persistent(path.keeps_prepared())
         .bind(batch.from.epoch)
         .bind(batch.from.revision)
         .bind(batch.from.tag)

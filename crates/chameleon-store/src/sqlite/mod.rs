@@ -244,7 +244,11 @@ impl Tx for sqlx::Transaction<'static, Sqlite> {
     const HEAD: &'static str = "SELECT epoch, revision, tag, floor, \
          CAST(round(unixepoch('subsec') * 1000000) AS INTEGER) AS now_micros FROM head";
 
-    common_tx!();
+    common_tx!(|tx| &mut **tx);
+
+    fn keeps_prepared(&self) -> bool {
+        true
+    }
 
     async fn write(&mut self, batch: &Batch<'_>, now: Timestamp) -> Result<bool, sqlx::Error> {
         write::write(self, Transaction::Given, batch, &[], now.0).await
@@ -253,6 +257,10 @@ impl Tx for sqlx::Transaction<'static, Sqlite> {
     async fn notify(&mut self) -> Result<(), sqlx::Error> {
         // Nobody listens to the file; `wake` tells this process.
         Ok(())
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        sqlx::Transaction::commit(self).await
     }
 }
 

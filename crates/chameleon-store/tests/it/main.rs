@@ -3,20 +3,24 @@
 mod board;
 mod contract;
 mod place;
+#[cfg(unix)]
+mod poolers;
 mod postgres;
 mod sqlite;
 mod write;
 
 use self::contract::{
-    audit, cancelling, compaction, following, history, lineage, reading, retries, sessions, tokens,
-    writing,
+    audit, cancelling, compaction, following, history, lineage, migrating, reading, retries,
+    sessions, tokens, writing,
 };
 
-/// Runs every case of the contract on one kind of store, each on a database of its own.
+/// Runs every case of the contract on one kind of store, each on a database of its own, under an
+/// attribute.
 macro_rules! store_tests {
-    ($store:ident, $place:ty, [$($area:ident :: $case:ident,)*]) => {
+    ($store:ident, $place:ty, $attribute:meta, [$($area:ident :: $case:ident,)*]) => {
         mod $store {
             $(
+                #[$attribute]
                 #[tokio::test]
                 async fn $case() {
                     let place = <$place as crate::place::Place>::new().await;
@@ -29,8 +33,15 @@ macro_rules! store_tests {
 
 macro_rules! both_stores {
     ($($area:ident :: $case:ident,)*) => {
-        store_tests!(on_postgres, crate::postgres::PostgresPlace, [$($area::$case,)*]);
-        store_tests!(on_sqlite, crate::sqlite::SqlitePlace, [$($area::$case,)*]);
+        store_tests!(on_postgres, crate::postgres::PostgresPlace, cfg(test), [$($area::$case,)*]);
+        store_tests!(on_sqlite, crate::sqlite::SqlitePlace, cfg(test), [$($area::$case,)*]);
+        #[cfg(unix)]
+        store_tests!(
+            through_a_pooler,
+            crate::poolers::PooledPlace,
+            ignore = "needs PgBouncer: cargo xtask poolers",
+            [$($area::$case,)*]
+        );
     };
 }
 
@@ -91,6 +102,7 @@ both_stores! {
     audit::a_token_sees_its_acts_and_its_keys,
     audit::old_records_are_pruned,
     audit::what_a_later_version_wrote_can_be_read,
+    migrating::what_a_later_version_adds_disturbs_no_store_that_serves,
     cancelling::a_commit_cancelled_anywhere_leaves_nothing_behind,
     cancelling::a_cancelled_commit_holds_up_nobody,
     cancelling::a_read_cancelled_anywhere_leaves_nothing_behind,

@@ -12,7 +12,7 @@ use test_kit::postgres::{TestDatabase, database};
 use test_kit::{FaultProxy, eventually};
 
 use crate::contract::writing::one_is_refused;
-use crate::place::{Place, Replica, content};
+use crate::place::{Place, Replica, content, newer};
 use crate::write::*;
 
 pub(crate) struct PostgresPlace(TestDatabase);
@@ -432,6 +432,29 @@ async fn a_migration_that_hangs_ends_in_bounded_time() {
     holder.execute("ROLLBACK").await.unwrap();
     // It has given up the lock that lets one migrate at a time, too.
     chameleon_store::migrate(place.0.url()).await.unwrap();
+}
+
+#[tokio::test]
+async fn tables_that_are_newer_are_refused_only_if_they_break_this_program() {
+    let place = PostgresPlace::new().await;
+    chameleon_store::migrate(place.0.url()).await.unwrap();
+    place.execute(&[newer(9_998, "9998_adds_something")]).await;
+    chameleon_store::migrate(place.0.url()).await.unwrap();
+    Replica::at(&place).await.apply(only(put("a", "1"))).await;
+
+    place.execute(&[newer(9_999, "9999_breaking_less")]).await;
+    let careful = PostgresSettings {
+        migrate: false,
+        ..settings(place.0.url())
+    };
+    for refused in [
+        chameleon_store::migrate(place.0.url()).await,
+        chameleon_store::open(place.0.url()).await.map(drop),
+        PostgresStore::connect(&careful).await.map(drop),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("`9999_breaking_less`"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use chameleon_store::{Notice, SqliteStore, Store, StoreError, open};
 use futures::{FutureExt as _, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 
-use crate::place::{Place, Replica, content};
+use crate::place::{Place, Replica, content, newer};
 use crate::write::*;
 
 pub(crate) struct SqlitePlace(tempfile::TempDir);
@@ -46,6 +46,19 @@ impl Place for SqlitePlace {
         }
         connection.close().await.expect("closes");
     }
+}
+
+#[tokio::test]
+async fn tables_that_are_newer_are_refused_only_if_they_break_this_program() {
+    let place = SqlitePlace::new().await;
+    drop(place.open().await);
+    place.execute(&[newer(9_998, "9998_adds_something")]).await;
+    Replica::at(&place).await.apply(only(put("a", "1"))).await;
+    place.execute(&[newer(9_999, "9999_breaking_less")]).await;
+    let Err(StoreError::TooNew { migration }) = open(&place.address()).await.map(drop) else {
+        panic!("it was opened");
+    };
+    assert_eq!(migration, "9999_breaking_less");
 }
 
 #[tokio::test]

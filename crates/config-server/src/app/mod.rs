@@ -86,11 +86,15 @@ impl App {
             watches: settings.limits.watches,
         };
         let observers: [Arc<dyn replica::Observer>; 2] = [fleet.clone(), checker.clone()];
-        let kept = match &settings.snapshot {
+        let mut kept = match &settings.snapshot {
             Some(path) => replica::kept(path).await,
             None => None,
         };
         let saved = kept.as_ref().map(|kept| kept.contents.snapshot.stamp());
+        let access = Arc::new(access);
+        if let Some(kept) = &mut kept {
+            access.restore(std::mem::take(&mut kept.tokens));
+        }
         let observers = observers.to_vec();
         let (replica, follower) =
             Follower::start(Arc::clone(&store), kept, limits, observers, health).await?;
@@ -107,7 +111,7 @@ impl App {
         };
         lifecycle.own("audit", audit.run(settled.clone()));
         if let Some(path) = &settings.snapshot {
-            let keeper = Keeper::new(Arc::clone(&replica), path, saved);
+            let keeper = Keeper::new(Arc::clone(&replica), Arc::clone(&access), path, saved);
             lifecycle.own("snapshot", keeper.run(settled));
         }
         let compactor = Compactor {
@@ -129,13 +133,13 @@ impl App {
             hub.stop();
             Ok(())
         });
-        let access = Arc::new(access);
         if access.is_guarded() {
             let hub = Arc::clone(replica.hub());
             match access.read(&*store, &hub).await {
                 // It serves what is on disk, and lets in whom it knows.
                 Err(StoreError::Unavailable(_)) if saved.is_some() => tracing::warn!(
-                    "the database is away: until it is back, only the bootstrap token is known"
+                    tokens = access.tokens().len(),
+                    "the database is away: until it is back, the tokens from the snapshot are known"
                 ),
                 read => read?,
             }
@@ -164,6 +168,16 @@ impl App {
     ) -> Result<Arc<Snapshot>, Error> {
         caller.may_read(selection)?;
         self.snapshot_at(revision).await
+    }
+
+    /// As [`read`](Self::read) the newest, sure to have all that any server acknowledged before.
+    pub(crate) async fn read_confirmed(
+        &self,
+        caller: &Caller,
+        selection: &Selection,
+    ) -> Result<Arc<Snapshot>, Error> {
+        caller.may_read(selection)?;
+        self.replica.confirmed().await
     }
 
     /// The state at `revision`; the newest for none.

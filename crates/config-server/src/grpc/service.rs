@@ -50,8 +50,14 @@ impl Service {
         request: v1::ReadRequest,
     ) -> Result<Vec<v1::State>, Status> {
         let selection = convert::selection("read", &request.keys, &request.prefixes)?;
-        let at = revision(request.revision);
-        let snapshot = self.app.read(caller, &selection, at).await?;
+        let snapshot = match (revision(request.revision), request.consistent) {
+            (Some(_), true) => {
+                let reason = "only the newest state is read consistently; leave out `revision`";
+                return Err(invalid("consistent", reason).into());
+            }
+            (None, true) => self.app.read_confirmed(caller, &selection).await?,
+            (at, false) => self.app.read(caller, &selection, at).await?,
+        };
         let entries = selection
             .entries(&snapshot)
             .map(|entry| v1::Entry::from(&**entry));

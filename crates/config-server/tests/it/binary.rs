@@ -32,23 +32,39 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[cfg(unix)]
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    /// Read no more, but open, so that it can go on writing.
+    /// Mostly read no more, but open, so that it can go on writing.
     log: Lines<BufReader<ChildStderr>>,
+    said: Vec<String>,
 }
 
 #[cfg(unix)]
 impl Running {
     /// Starts it, and returns when it serves.
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = command(folder, arguments);
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut running = Self { process, log };
-        let started = (running.log).find(|line| line.as_ref().unwrap().contains("serving HTTP on"));
-        assert!(started.is_some(), "it ended at once");
+        let mut running = Self {
+            process,
+            log,
+            said: Vec::new(),
+        };
+        running.says("serving HTTP on");
         running
+    }
+
+    /// Returns the first line of the log with `text`, or waits for it.
+    pub(crate) fn says(&mut self, text: &str) -> String {
+        loop {
+            if let Some(line) = self.said.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let next = self.log.next();
+            let line = next.unwrap_or_else(|| panic!("it ended without saying `{text}`"));
+            self.said.push(line.unwrap());
+        }
     }
 
     /// Asks it to end, and fails unless it does so in peace.
@@ -179,6 +195,26 @@ async fn check_config_tells_what_would_be_served() {
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("postgres://ada:***@db/x") && text.contains("the configuration is good"));
+}
+
+#[tokio::test]
+async fn two_processes_may_migrate_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = postgres::database().await;
+    let arguments = ["migrate", "--store", database.url()];
+    let migrating: Vec<_> = (0..2)
+        .map(|_| {
+            let mut migrate = command(folder.path(), &arguments);
+            let piped = migrate.stdout(Stdio::piped()).stderr(Stdio::piped());
+            piped.spawn().unwrap()
+        })
+        .collect();
+    for process in migrating {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    // Nothing is left to do.
+    assert!(run(folder.path(), &arguments).status.success());
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod audit;
 mod bad_input;
 mod binary;
 mod bounds;
+mod consistent;
 mod consul;
 mod consul_pages;
 mod consul_sessions;
@@ -37,6 +38,8 @@ mod consul_txn;
 mod fleet;
 mod keeping;
 mod pages;
+#[cfg(unix)]
+mod poolers;
 mod replicas;
 mod restart;
 mod shared_fleet;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use chameleon_proto::v1;
 use chameleon_store::Store;
 use config_server::{Listeners, Settings};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use service_kit::Lifecycle;
 use test_kit::eventually;
 
 use crate::store_faults::{Gate, memory};
-use crate::support::{BETA, Server, Watch, commit, free_listener, put, subscribe};
+use crate::support::{BETA, BOOTSTRAP, Server, Watch, commit, free_listener, put, subscribe};
 
 both_stores! {
     without_the_database_the_last_state_is_served_read_only,
@@ -20,6 +20,7 @@ both_stores! {
     an_earlier_database_gets_an_epoch_above_the_snapshots,
     an_earlier_database_that_comes_later_gets_one_too,
     a_damaged_snapshot_is_ignored,
+    known_tokens_go_on_without_the_database,
 }
 
 fn gate(behind: Arc<dyn Store>) -> Arc<Gate> {
@@ -159,6 +160,69 @@ async fn an_earlier_database_that_comes_later_gets_one_too(behind: Arc<dyn Store
     gate.bring_back();
     watch.until("a", Some("restored")).await;
     assert!(watch.stamp.unwrap().epoch > held.epoch);
+}
+
+async fn known_tokens_go_on_without_the_database(behind: Arc<dyn Store>) {
+    let folder = tempfile::tempdir().unwrap();
+    let guarded = Settings {
+        token: Some(BOOTSTRAP.into()),
+        ..kept_in(folder.path())
+    };
+    let gate = gate(behind);
+    let server = Server::of(guarded.clone(), gate.clone()).await;
+    let team = server.token("team", &["write:teams/a/"]).await;
+    let revoked = server.token("revoked", &["write:teams/a/"]).await;
+    let short = v1::CreateTokenRequest {
+        name: "short".to_owned(),
+        rules: vec!["write:teams/a/".to_owned()],
+        lives_ms: 3_000,
+    };
+    let short = server.tokens().await.create(short).await.unwrap();
+    let short = short.into_inner().secret;
+    let name = v1::RevokeTokenRequest {
+        name: "revoked".to_owned(),
+    };
+    server.tokens().await.revoke(name).await.unwrap();
+    for key in ["teams/a/x", "teams/b/x"] {
+        let path = format!("/v1/kv/{key}");
+        let (status, text) = server.consul(BOOTSTRAP, Method::PUT, &path, "x").await;
+        assert_eq!(status, 200, "{text}");
+    }
+    server.stop().await;
+    let kept = std::fs::read(guarded.snapshot.as_ref().unwrap()).unwrap();
+    for secret in [&team, BOOTSTRAP] {
+        let shown = |bytes: &[u8]| bytes == secret.as_bytes();
+        assert!(!kept.windows(secret.len()).any(shown), "hashes only");
+    }
+
+    gate.take_away();
+    let server = Server::of(guarded, gate.clone()).await;
+    let read = async |token: &str, key: &str| {
+        let path = format!("/v1/kv/{key}?raw");
+        server.consul(token, Method::GET, &path, "").await.0
+    };
+    assert_eq!(read(&team, "teams/a/x").await, 200);
+    assert_eq!(read(&team, "teams/b/x").await, 403);
+    assert_eq!(read(&revoked, "teams/a/x").await, 403);
+    assert_eq!(read("never-was-any-such", "teams/a/x").await, 403);
+    assert_eq!(read(BOOTSTRAP, "teams/b/x").await, 200);
+    eventually("its time is over", async || {
+        (read(&short, "teams/a/x").await == 403).then_some(())
+    })
+    .await;
+    assert_eq!(read(&team, "teams/a/x").await, 200);
+    gate.bring_back();
+    eventually("tokens can be made again", async || {
+        let rules = vec!["read:teams/a/".to_owned()];
+        let more = v1::CreateTokenRequest {
+            name: "more".to_owned(),
+            rules,
+            lives_ms: 0,
+        };
+        server.tokens().await.create(more).await.ok()
+    })
+    .await;
+    assert_eq!(read(&team, "teams/a/x").await, 200);
 }
 
 async fn a_damaged_snapshot_is_ignored(behind: Arc<dyn Store>) {

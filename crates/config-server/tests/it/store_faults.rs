@@ -138,7 +138,7 @@ impl Store for Gate {
     }
 
     async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        self.behind().tokens().await
+        self.reached()?.tokens().await
     }
 
     async fn create_token(&self, token: NewToken) -> Result<Option<Token>, StoreError> {

@@ -317,6 +317,7 @@ async fn reads(client: &mut ConfigClient<Guarded>, team: &str) -> Answers {
             keys,
             prefixes,
             revision,
+            consistent: false,
         };
         let states = match client.read(read).await {
             Ok(states) => states.into_inner().try_collect::<Vec<_>>().await,

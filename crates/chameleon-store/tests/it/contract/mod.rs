@@ -6,6 +6,7 @@ pub(crate) mod compaction;
 pub(crate) mod following;
 pub(crate) mod history;
 pub(crate) mod lineage;
+pub(crate) mod migrating;
 pub(crate) mod reading;
 pub(crate) mod retries;
 pub(crate) mod sessions;

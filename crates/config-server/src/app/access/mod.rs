@@ -37,6 +37,8 @@ pub(crate) struct Access {
     all: Arc<Principal>,
     bootstrap: Option<Secret>,
     known: ArcSwap<HashMap<Secret, Known>>,
+    /// All that were not revoked, as they were read last.
+    tokens: ArcSwap<Vec<Token>>,
     /// Held while the tokens are read, so that an older list never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
     trail: Arc<Trail>,
@@ -112,6 +114,7 @@ impl Access {
             all: Arc::new(Principal::all(name, Arc::clone(&trail))),
             bootstrap: bootstrap.map(Secret::of),
             known: ArcSwap::default(),
+            tokens: ArcSwap::default(),
             reading: tokio::sync::Mutex::default(),
             trail,
         })
@@ -188,11 +191,24 @@ impl Access {
         found.is_valid(now).then(|| Arc::clone(&found.principal))
     }
 
+    /// The tokens that are known, with those that have expired.
+    pub(crate) fn tokens(&self) -> Arc<Vec<Token>> {
+        self.tokens.load_full()
+    }
+
+    /// Knows `tokens`, which were kept on disk, until the store's are read. Those that have expired
+    /// since are not let in; where no token is needed, none is known.
+    pub(crate) fn restore(&self, tokens: Vec<Token>) {
+        if self.is_guarded() {
+            self.replace(tokens, SystemTime::now().into());
+        }
+    }
+
     /// Takes over what tokens there are, and says whether a secret has ended.
     fn replace(&self, tokens: Vec<Token>, now: Timestamp) -> bool {
         let mut next = HashMap::new();
-        for token in tokens {
-            let principal = Arc::new(Principal::of(&token, Arc::clone(&self.trail)));
+        for token in &tokens {
+            let principal = Arc::new(Principal::of(token, Arc::clone(&self.trail)));
             let mut add = |hash, until| {
                 let known = Known {
                     principal: Arc::clone(&principal),
@@ -210,6 +226,7 @@ impl Access {
         let ended = |secret: &Secret| !next.contains_key(secret);
         let some_ended = self.known.load().keys().any(ended);
         self.known.store(Arc::new(next));
+        self.tokens.store(Arc::new(tokens));
         some_ended
     }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chameleon_model::{
-    CommitId, Key, Prefix, Revision, Session, SessionBehavior, SessionId, Snapshot, SnapshotParts,
-    SourceMarker, SourceName, Timestamp,
+    CommitId, Grant, Key, Prefix, Revision, Rule, Session, SessionBehavior, SessionId, Snapshot,
+    SnapshotParts, SourceMarker, SourceName, Timestamp, Token, TokenHash, TokenName,
 };
 use chameleon_proto::v1;
 use prost::Message as _;
@@ -44,6 +44,8 @@ pub(super) struct SnapshotFile {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) contents: Contents,
+    /// The tokens that were known, by the hashes of their secrets.
+    pub(crate) tokens: Vec<Token>,
     /// The time since the database confirmed it.
     pub(crate) age: Duration,
 }
@@ -58,7 +60,7 @@ pub(super) struct Unusable {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
     kind: Option<Kind>,
 }
 
@@ -74,6 +76,8 @@ enum Kind {
     Session(SessionRecord),
     #[prost(message, tag = "5")]
     Source(v1::Source),
+    #[prost(message, tag = "6")]
+    Token(TokenRecord),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -112,6 +116,33 @@ struct SessionRecord {
     opened_by: String,
 }
 
+/// A token as far as it takes to admit it: of its secrets only the hashes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct TokenRecord {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, repeated, tag = "2")]
+    rules: Vec<String>,
+    #[prost(bytes = "vec", tag = "3")]
+    hash: Vec<u8>,
+    #[prost(message, optional, tag = "4")]
+    replaced: Option<ReplacedRecord>,
+    #[prost(int64, tag = "5")]
+    created: i64,
+    #[prost(string, tag = "6")]
+    created_by: String,
+    #[prost(int64, optional, tag = "7")]
+    expires: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReplacedRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    hash: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    until: i64,
+}
+
 impl SnapshotFile {
     pub(super) fn new(path: &Path) -> Self {
         Self {
@@ -137,7 +168,12 @@ impl SnapshotFile {
     }
 
     /// Replaces the file at once: whoever reads it, after a crash too, sees the old or the new.
-    pub(super) fn save(&self, snapshot: &Snapshot, sources: &Sources) -> io::Result<()> {
+    pub(super) fn save(
+        &self,
+        snapshot: &Snapshot,
+        sources: &Sources,
+        tokens: &[Token],
+    ) -> io::Result<()> {
         let folder = match self.path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
@@ -151,7 +187,7 @@ impl SnapshotFile {
             _ => {}
         }
         let written = create_private(draft.as_ref()).and_then(|file| {
-            write(file, snapshot, sources)?.sync_all()?;
+            write(file, snapshot, sources, tokens)?.sync_all()?;
             fs::rename(&draft, &self.path)?;
             File::open(folder)?.sync_all()
         });
@@ -178,7 +214,7 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write(file: File, snapshot: &Snapshot, sources: &Sources) -> io::Result<File> {
+fn write(file: File, snapshot: &Snapshot, sources: &Sources, tokens: &[Token]) -> io::Result<File> {
     let mut writer = Writer {
         out: BufWriter::with_capacity(BUFFER_BYTES, file),
         digest: Sha256::new(),
@@ -205,6 +241,9 @@ fn write(file: File, snapshot: &Snapshot, sources: &Sources) -> io::Result<File>
     }
     for marker in sources.values() {
         writer.put(Kind::Source(source_record(marker)))?;
+    }
+    for token in tokens {
+        writer.put(Kind::Token(token.into()))?;
     }
     let Writer {
         mut out, digest, ..
@@ -283,8 +322,10 @@ fn read(file: File) -> Result<Kept, String> {
     if found[..] != noted {
         return Err("its checksum does not match; it is damaged".to_owned());
     }
+    let (contents, tokens) = gathered.parts()?;
     Ok(Kept {
-        contents: gathered.contents()?,
+        contents,
+        tokens,
         age: SystemTime::now()
             .duration_since(modified)
             .unwrap_or_default(),
@@ -325,6 +366,7 @@ struct Gathered {
     head: Option<Head>,
     parts: SnapshotParts,
     sources: Sources,
+    tokens: Vec<Token>,
 }
 
 impl Gathered {
@@ -345,19 +387,21 @@ impl Gathered {
                 let marker = source_marker(source)?;
                 self.sources.insert(marker.name.clone(), marker);
             }
+            Kind::Token(token) => self.tokens.push(token.try_into()?),
         }
         Ok(())
     }
 
-    fn contents(mut self) -> Result<Contents, String> {
+    fn parts(mut self) -> Result<(Contents, Vec<Token>), String> {
         let head = self.head.ok_or("it does not say which state it holds")?;
         self.parts.stamp = head.stamp.into();
         self.parts.floor = Revision(head.floor);
         self.parts.sessions_changed = Revision(head.sessions_changed);
-        Ok(Contents {
+        let contents = Contents {
             snapshot: self.parts.into(),
             sources: self.sources,
-        })
+        };
+        Ok((contents, self.tokens))
     }
 }
 
@@ -396,6 +440,52 @@ impl TryFrom<SessionRecord> for Session {
             create_revision: Revision(record.create_revision),
         })
     }
+}
+
+impl From<&Token> for TokenRecord {
+    fn from(token: &Token) -> Self {
+        let rules = token.grant.rules().iter();
+        let replaced = token.replaced.map(|(hash, until)| ReplacedRecord {
+            hash: hash.0.to_vec(),
+            until: until.0,
+        });
+        Self {
+            name: token.name.to_string(),
+            rules: rules.map(ToString::to_string).collect(),
+            hash: token.hash.0.to_vec(),
+            replaced,
+            created: token.created.0,
+            created_by: token.created_by.clone(),
+            expires: token.expires.map(|at| at.0),
+        }
+    }
+}
+
+impl TryFrom<TokenRecord> for Token {
+    type Error = String;
+
+    fn try_from(record: TokenRecord) -> Result<Self, String> {
+        let of = |error: &dyn std::fmt::Display| format!("token `{}`: {error}", record.name);
+        let rules = record.rules.iter().map(|rule| rule.parse::<Rule>());
+        let rules: Result<Vec<_>, _> = rules.collect();
+        let replaced = (record.replaced.as_ref())
+            .map(|replaced| Ok((token_hash(&replaced.hash)?, Timestamp(replaced.until))))
+            .transpose();
+        Ok(Self {
+            name: TokenName::new(&record.name).map_err(|error| of(&error))?,
+            grant: Grant::new(rules.map_err(|error| of(&error))?),
+            hash: token_hash(&record.hash).map_err(|error| of(&error))?,
+            replaced: replaced.map_err(|error: String| of(&error))?,
+            created: Timestamp(record.created),
+            created_by: record.created_by.clone(),
+            expires: record.expires.map(Timestamp),
+        })
+    }
+}
+
+fn token_hash(bytes: &[u8]) -> Result<TokenHash, String> {
+    let hash = bytes.try_into();
+    (hash.map(TokenHash)).map_err(|_| format!("a hash of {} bytes", bytes.len()))
 }
 
 fn source_record(marker: &SourceMarker) -> v1::Source {

@@ -69,7 +69,7 @@ impl Follower {
     ) -> Result<(Arc<Replica>, Self), StoreError> {
         let from_disk = kept.is_some();
         let (contents, link) = match kept {
-            Some(Kept { contents, age }) => (contents, Link::new(age)),
+            Some(Kept { contents, age, .. }) => (contents, Link::new(age)),
             None => (load(&*store).await?, Link::new(Duration::ZERO)),
         };
         for observer in &observers {
@@ -109,11 +109,13 @@ impl Follower {
                     // Without them, what other servers store would never be seen here.
                     None => anyhow::bail!("follow the store: its notices have ended"),
                 },
+                () = self.replica.doubts.asked() => self.follow().await,
                 Ok(()) = floors.changed() => self.forget(*floors.borrow_and_update()),
                 _ = expiry.tick(), if !away => self.end_overdue_sessions().await,
                 () = self.backoff.wait(), if away => self.follow().await,
             }
         }
+        self.replica.doubts.fail(u64::MAX);
         self.queue.close();
         while let Some(first) = self.queue.recv().await {
             self.commit(first).await;
@@ -213,9 +215,16 @@ impl Follower {
     }
 
     async fn follow_within(&mut self, limit: Duration) {
+        let question = self.replica.doubts.newest();
         match self.catch_up(limit).await {
-            Ok(()) => self.answered(),
-            Err(error) => self.lost(&error),
+            Ok(()) => {
+                self.answered();
+                self.replica.doubts.confirm(question);
+            }
+            Err(error) => {
+                self.lost(&error);
+                self.replica.doubts.fail(question);
+            }
         }
     }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::Stamp;
+use chameleon_model::{Stamp, Token};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Replica;
 use super::disk::{Kept, SnapshotFile};
+use crate::app::access::Access;
 
 /// How long at least between two writes.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -20,12 +21,20 @@ const SHARE: u32 = 20;
 /// How long to wait after a failure: a full disk is not empty again in a moment.
 const FAILED_PAUSE: Duration = Duration::from_mins(1);
 
-/// Writes the served state to disk from time to time, if it has changed.
+/// Writes the served state and the known tokens to disk from time to time, if they have changed.
 pub(crate) struct Keeper {
     replica: Arc<Replica>,
+    access: Arc<Access>,
     file: SnapshotFile,
     /// What is in the file.
-    saved: Option<Stamp>,
+    saved: Option<Saved>,
+}
+
+/// What names a file's content.
+#[derive(PartialEq)]
+struct Saved {
+    stamp: Stamp,
+    tokens: Arc<Vec<Token>>,
 }
 
 /// The state that was kept in the file at `path`, if there is one that can be used.
@@ -50,12 +59,20 @@ pub(crate) async fn kept(path: &Path) -> Option<Kept> {
 }
 
 impl Keeper {
-    /// A keeper of `replica` in the file at `path`, which holds `saved`.
-    pub(crate) fn new(replica: Arc<Replica>, path: &Path, saved: Option<Stamp>) -> Self {
+    /// A keeper of `replica` and of `access` in the file at `path`, which holds the state `kept` and
+    /// the tokens that `access` knows now.
+    pub(crate) fn new(
+        replica: Arc<Replica>,
+        access: Arc<Access>,
+        path: &Path,
+        kept: Option<Stamp>,
+    ) -> Self {
+        let tokens = access.tokens();
         Self {
             replica,
+            access,
             file: SnapshotFile::new(path),
-            saved,
+            saved: kept.map(|stamp| Saved { stamp, tokens }),
         }
     }
 
@@ -75,22 +92,26 @@ impl Keeper {
     /// Brings the file up to date, and says how long to wait before the next time.
     async fn keep(&mut self) -> Duration {
         let snapshot = self.replica.snapshot();
-        let (stamp, link) = (snapshot.stamp(), self.replica.link());
-        let changed = self.saved != Some(stamp);
+        let link = self.replica.link();
+        let now = Saved {
+            stamp: snapshot.stamp(),
+            tokens: self.access.tokens(),
+        };
+        let changed = self.saved.as_ref() != Some(&now);
         if !changed && !link.is_available() {
             return PAUSE;
         }
         let (file, sources, age) = (self.file.clone(), self.replica.sources(), link.age());
-        let started = Instant::now();
+        let (started, tokens) = (Instant::now(), Arc::clone(&now.tokens));
         let kept = tokio::task::spawn_blocking(move || {
             if changed {
-                file.save(&snapshot, &sources)?;
+                file.save(&snapshot, &sources, &tokens)?;
             }
             file.confirm(age)
         });
         match kept.await.expect("writing a file does not panic") {
             Ok(()) => {
-                self.saved = Some(stamp);
+                self.saved = Some(now);
                 PAUSE.max(started.elapsed() * SHARE)
             }
             Err(error) => {

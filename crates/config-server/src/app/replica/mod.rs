@@ -10,13 +10,14 @@ mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chameleon_model::{
     Commit, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::error::Error;
 use super::watch::Hub;
@@ -58,6 +59,8 @@ pub(crate) struct Replica {
     link: Link,
     hub: Arc<Hub>,
     queue: mpsc::Sender<Pending>,
+    /// Who wants to be sure of the newest state.
+    doubts: Doubts,
     /// Below which revision history is forgotten, as far as this server has had a part in it.
     floor: watch::Sender<Revision>,
     budget: Budget,
@@ -79,6 +82,7 @@ impl Replica {
             link,
             hub: Arc::new(Hub::new(limits.watches)),
             queue,
+            doubts: Doubts::default(),
             floor: watch::Sender::default(),
             budget: Budget::new(limits.queued_bytes),
             limits,
@@ -122,6 +126,29 @@ impl Replica {
         self.budget.reservation()
     }
 
+    /// The newest state, after the store was asked whether there is a newer one: it has all that was
+    /// acknowledged by any server before this call.
+    ///
+    /// Those who call meanwhile share the next question, so that a burst costs the store few.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] at once while the store is away, and when it gives no answer in time.
+    pub(crate) async fn confirmed(&self) -> Result<Arc<Snapshot>, Error> {
+        let away = || {
+            let reason = "the database is unavailable, so that nobody knows whether this is the \
+                          newest state; read without `consistent`, or try again later";
+            Error::Unavailable(reason.to_owned())
+        };
+        if !self.link.is_available() {
+            return Err(away());
+        }
+        let limit = self.limits.store_timeout;
+        match tokio::time::timeout(limit, self.doubts.settled()).await {
+            Ok(true) => Ok(self.snapshot()),
+            Ok(false) | Err(_) => Err(away()),
+        }
+    }
+
     /// Has `transaction` stored, and waits for its outcome and for this server to serve it.
     ///
     /// Cancelling this future withdraws a transaction that has not been taken from the queue yet;
@@ -158,6 +185,61 @@ impl Replica {
     }
 }
 
+/// Questions whether the served state is the newest, numbered from 1, and how far they are answered.
+#[derive(Debug, Default)]
+struct Doubts {
+    asked: AtomicU64,
+    wake: Notify,
+    settled: watch::Sender<Settled>,
+}
+
+/// The last question that each answer holds for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    confirmed: u64,
+    failed: u64,
+}
+
+impl Doubts {
+    /// Asks, and says whether the store has answered.
+    async fn settled(&self) -> bool {
+        let mut settled = self.settled.subscribe();
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        let answered = |settled: &Settled| settled.confirmed.max(settled.failed) >= mine;
+        (settled.wait_for(answered).await).is_ok_and(|settled| settled.confirmed >= mine)
+    }
+
+    /// Waits until somebody asks.
+    async fn asked(&self) {
+        loop {
+            self.wake.notified().await;
+            let settled = *self.settled.borrow();
+            if self.newest() > settled.confirmed.max(settled.failed) {
+                return;
+            }
+        }
+    }
+
+    /// The newest question: an answer that is got from the store from now on holds for it.
+    fn newest(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The state that is served is the newest, or was after `question`.
+    fn confirm(&self, question: u64) {
+        self.settled.send_modify(|settled| {
+            settled.confirmed = settled.confirmed.max(question);
+        });
+    }
+
+    /// The store has not answered.
+    fn fail(&self, question: u64) {
+        self.settled
+            .send_modify(|settled| settled.failed = settled.failed.max(question));
+    }
+}
+
 /// Moves the marker of the source whose new state `commit` is, if it is one's.
 fn move_marker(sources: &mut Sources, commit: &Commit) {
     if let Some(update) = &commit.source {
@@ -169,5 +251,36 @@ fn move_marker(sources: &mut Sources, commit: &Commit) {
             at: commit.at,
         };
         sources.insert(update.name.clone(), marker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_ask_meanwhile_share_one_answer() {
+        let doubts = Doubts::default();
+        let mut asking: Vec<_> = (0..100).map(|_| Box::pin(doubts.settled())).collect();
+        for one in &mut asking {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        doubts.asked().await;
+        let question = doubts.newest();
+        // This one comes after the question was sent to the store.
+        let mut late = Box::pin(doubts.settled());
+        assert!(late.as_mut().now_or_never().is_none());
+        doubts.confirm(question);
+        for one in asking {
+            assert!(one.await);
+        }
+        assert!(late.as_mut().now_or_never().is_none());
+        doubts.asked().await;
+        doubts.fail(doubts.newest());
+        assert!(!late.await);
+        // Who was answered leaves nothing to ask.
+        assert!(doubts.asked().now_or_never().is_none());
     }
 }

@@ -10,14 +10,53 @@ use super::duration::jittered;
 use super::error::Refused;
 use super::query::Wait;
 use crate::app::access::Caller;
+use crate::app::error::Error;
 use crate::app::watch::{Watcher, Woken};
+
+/// How a state is read.
+pub(super) struct Reading<'a> {
+    pub(super) face: &'a Face,
+    pub(super) caller: &'a Caller,
+    pub(super) wait: Option<Wait>,
+    /// It has to have all that any server acknowledged before it is answered.
+    pub(super) consistent: bool,
+}
+
+impl Reading<'_> {
+    /// The state to answer from: now, or when `index` of it has been overtaken, as `watch` tells.
+    ///
+    /// Consul makes sure whenever it runs the query: before it waits, and before it answers.
+    ///
+    /// # Errors
+    /// There are too many watches, the caller's token ends, or the database is away and the read has
+    /// to be consistent.
+    pub(super) async fn state(
+        &self,
+        watch: impl FnOnce() -> Result<Watcher, Error>,
+        index: impl Fn(&Snapshot) -> Revision,
+    ) -> Result<Arc<Snapshot>, Refused> {
+        let replica = &self.face.app.replica;
+        if self.consistent {
+            replica.confirmed().await?;
+        }
+        let Some(wait) = self.wait else {
+            return Ok(replica.snapshot());
+        };
+        let watcher = watch()?;
+        let found = overtaken(self.face, self.caller, wait, &watcher, index).await?;
+        if self.consistent {
+            return Ok(replica.confirmed().await?);
+        }
+        Ok(found)
+    }
+}
 
 /// Waits until the index overtakes the given one; then, at the limit, or when the server stops, gives
 /// the newest state. Open the watch before, so that no change is missed.
 ///
 /// # Errors
 /// The caller's token ends while it waits.
-pub(super) async fn overtaken(
+async fn overtaken(
     face: &Face,
     caller: &Caller,
     wait: Wait,

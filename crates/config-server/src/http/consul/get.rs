@@ -9,7 +9,7 @@ use axum::response::Response;
 use chameleon_model::{Entry, Key, Prefix, Revision, Right, Snapshot};
 
 use super::answer::{EntryAnswer, Layout, encoded, json, not_found, raw, with_read_headers};
-use super::blocking::overtaken;
+use super::blocking::Reading;
 use super::error::Refused;
 use super::query::{Query, Wait};
 use super::{Face, admit, key_of};
@@ -47,13 +47,23 @@ enum Form {
 }
 
 pub(super) async fn get(face: &Face, request: Parts) -> Result<Response, Refused> {
-    let (caller, target, wait, layout) = asked(face, &request)?;
+    let Asked {
+        caller,
+        target,
+        wait,
+        consistent,
+        layout,
+    } = asked(face, &request)?;
     // Its buffer is as large as all else of a connection, and the next request may have it.
     drop(request);
-    let snapshot = match wait {
-        Some(wait) => target.wait(face, &caller, wait).await?,
-        None => face.app.replica.snapshot(),
+    let reading = Reading {
+        face,
+        caller: &caller,
+        wait,
+        consistent,
     };
+    let watch = || face.app.replica.hub().watch(Arc::new(target.selection()));
+    let snapshot = reading.state(watch, |state| target.index(state)).await?;
     let index = target.index(&snapshot);
     let answer = target.answer(face, &snapshot, layout);
     let mut answer = with_read_headers(answer, face, index);
@@ -63,14 +73,26 @@ pub(super) async fn get(face: &Face, request: Parts) -> Result<Response, Refused
     Ok(answer)
 }
 
-type Asked = (Caller, Target, Option<Wait>, Layout);
+struct Asked {
+    caller: Caller,
+    target: Target,
+    wait: Option<Wait>,
+    consistent: bool,
+    layout: Layout,
+}
 
 fn asked(face: &Face, request: &Parts) -> Result<Asked, Refused> {
     let query = Query::of(&request.uri);
     let caller = admit(face, &query, request)?;
     query.check_consistency()?;
     let target = Target::new(&caller, &key_of(&request.uri)?, &query)?;
-    Ok((caller, target, query.wait()?, query.layout()))
+    Ok(Asked {
+        caller,
+        target,
+        wait: query.wait()?,
+        consistent: query.is_consistent(),
+        layout: query.layout(),
+    })
 }
 
 impl Target {
@@ -123,18 +145,6 @@ impl Target {
             Self::One(..) => false,
             Self::Many(many) => many.readable != Selection::prefix(many.prefix.clone()),
         }
-    }
-
-    /// Waits until something that is asked for changes.
-    async fn wait(
-        &self,
-        face: &Face,
-        caller: &Caller,
-        wait: Wait,
-    ) -> Result<Arc<Snapshot>, Refused> {
-        let selection = Arc::new(self.selection());
-        let watcher = face.app.replica.hub().watch(selection)?;
-        overtaken(face, caller, wait, &watcher, |state| self.index(state)).await
     }
 
     fn answer(&self, face: &Face, snapshot: &Snapshot, layout: Layout) -> Response {

@@ -143,6 +143,11 @@ impl<'a> Query<'a> {
         self.check_datacenter()
     }
 
+    /// Says whether an answer has to have all that any server acknowledged before.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.has("consistent")
+    }
+
     /// Fails for another datacenter than the one there is.
     pub(super) fn check_datacenter(&self) -> Result<(), Refused> {
         match self.text("dc") {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{index_of, json, with_read_headers};
-use super::blocking::overtaken;
+use super::blocking::Reading;
 use super::duration;
 use super::error::Refused;
 use super::names;
@@ -180,13 +180,14 @@ async fn read(
     let (head, _) = request.into_parts();
     let (caller, query) = admitted(face, &head)?;
     query.check_consistency()?;
-    let snapshot = match query.wait()? {
-        Some(wait) => {
-            let watcher = face.app.replica.hub().watch_sessions()?;
-            overtaken(face, &caller, wait, &watcher, Snapshot::sessions_index).await?
-        }
-        None => face.app.replica.snapshot(),
+    let reading = Reading {
+        face,
+        caller: &caller,
+        wait: query.wait()?,
+        consistent: query.is_consistent(),
     };
+    let watch = || face.app.replica.hub().watch_sessions();
+    let snapshot = reading.state(watch, Snapshot::sessions_index).await?;
     let sessions: Vec<_> = (snapshot.sessions())
         .filter(|session| caller.owns(session) && wanted(session))
         .map(SessionAnswer::from)

@@ -100,6 +100,9 @@ pub(super) async fn txn(State(face): State<Face>, request: Request) -> Result<Re
     reservation.grow(announced(&head.headers, MAX_BODY_BYTES)?)?;
     let steps = parsed(&received(body, MAX_BODY_BYTES).await?)?;
     drop(reservation);
+    if query.is_consistent() && steps.iter().all(Step::only_reads) {
+        face.app.replica.confirmed().await?;
+    }
     for _ in 0..TRIES {
         let snapshot = face.app.replica.snapshot();
         // All of it before any of it is played: a fault would tell of a key that is out of reach.

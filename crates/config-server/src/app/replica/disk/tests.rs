@@ -7,6 +7,23 @@ fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
+fn tokens() -> Vec<Token> {
+    let token = |name: &str, replaced, expires| Token {
+        name: TokenName::new(name).unwrap(),
+        grant: Grant::new(["read:shared/", "override:a/b.yml"].map(|rule| rule.parse().unwrap())),
+        hash: TokenHash([7; 32]),
+        replaced,
+        created: Timestamp(5),
+        created_by: "bootstrap".to_owned(),
+        expires,
+    };
+    let replaced = Some((TokenHash([8; 32]), Timestamp(9)));
+    vec![
+        token("a", None, None),
+        token("b", replaced, Some(Timestamp(10))),
+    ]
+}
+
 /// A state with everything in it that a store can hold.
 fn contents() -> Contents {
     let session = |number, ttl, behavior| Session {
@@ -94,7 +111,8 @@ fn saved() -> (tempfile::TempDir, SnapshotFile, Contents) {
     let folder = tempfile::tempdir().unwrap();
     let file = SnapshotFile::new(&folder.path().join("made/on/the/way/snapshot"));
     let contents = contents();
-    file.save(&contents.snapshot, &contents.sources).unwrap();
+    file.save(&contents.snapshot, &contents.sources, &tokens())
+        .unwrap();
     (folder, file, contents)
 }
 
@@ -107,13 +125,14 @@ fn everything_comes_back_as_it_was() {
     let (_folder, file, contents) = saved();
     let kept = file.load().unwrap().unwrap();
     assert_same(&kept.contents, &contents);
+    assert_eq!(kept.tokens, tokens());
     assert_eq!(
         kept.contents.snapshot.deleted_under(&Prefix::all()).count(),
         1
     );
 
     let empty = Contents::default();
-    file.save(&empty.snapshot, &empty.sources).unwrap();
+    file.save(&empty.snapshot, &empty.sources, &[]).unwrap();
     assert_same(&file.load().unwrap().unwrap().contents, &empty);
 }
 
@@ -141,7 +160,8 @@ fn only_its_owner_reads_it_and_a_draft_left_behind_is_replaced() {
     assert_eq!(mode(file.path()), 0o600);
     let draft = file.path().with_extension("draft");
     fs::write(&draft, "half a sta").unwrap();
-    file.save(&contents.snapshot, &contents.sources).unwrap();
+    file.save(&contents.snapshot, &contents.sources, &tokens())
+        .unwrap();
     assert!(!draft.exists());
     assert_eq!(mode(file.path()), 0o600);
     assert!(file.load().unwrap().is_some());
