@@ -8,6 +8,7 @@ mod eventually;
 pub mod git;
 pub mod postgres;
 pub mod proxy;
+pub mod tls;
 
 pub use eventually::eventually;
 pub use proxy::FaultProxy;
