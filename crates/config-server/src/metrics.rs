@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use service_kit::metrics::Registry;
 
+use crate::app::access::Limited;
+
 /// From half a millisecond to half a minute: a change should take milliseconds, and one that takes
 /// seconds should still be told from one that takes minutes.
 const PROPAGATION: [f64; 15] = [
@@ -35,6 +37,7 @@ pub(crate) struct Metrics {
     http_requests: Family<HttpLabels, Counter>,
     http_seconds: Family<RouteLabels, Histogram>,
     grpc_requests: Family<GrpcLabels, Counter>,
+    limited: Limited,
 }
 
 /// The counters of one family, at hand because every instance adds to one with every change.
@@ -77,6 +80,11 @@ struct CommitLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabels {
     verdict: &'static str,
 }
@@ -115,7 +123,13 @@ impl Metrics {
             let stage = stage.name();
             propagation.get_or_create_owned(&StageLabels { stage })
         };
+        let over_limit = Family::<LimitLabels, Counter>::default();
+        let limit = |limit| over_limit.get_or_create_owned(&LimitLabels { limit });
         let metrics = Self {
+            limited: Limited {
+                requests: limit("requests"),
+                watches: limit("watches"),
+            },
             commits: Family::default(),
             verdicts: Verdicts {
                 applied: verdict("applied"),
@@ -133,6 +147,11 @@ impl Metrics {
             "chameleon_commits",
             "Transactions by the face they came through and what became of them",
             metrics.commits.clone(),
+        );
+        registry.register(
+            "chameleon_over_limit",
+            "Requests and watches that were refused because their client had too many",
+            over_limit,
         );
         registry.register(
             "chameleon_verdicts",
@@ -179,6 +198,11 @@ impl Metrics {
             },
         };
         self.commits.get_or_create(&labels).inc();
+    }
+
+    /// Where it is counted that a client has met a limit.
+    pub(crate) fn limited(&self) -> Limited {
+        self.limited.clone()
     }
 
     pub(crate) fn judged(&self, verdict: Verdict) {

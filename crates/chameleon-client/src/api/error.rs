@@ -38,6 +38,18 @@ pub enum ApiError {
         /// Where the token comes from; never the token.
         origin: String,
     },
+    /// A file for TLS can't be read.
+    #[error("TLS file `{path}` can't be read")]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS can't be set up; the text names the file, if it is one's fault.
+    #[error("{0}")]
+    Tls(String),
     /// No server answers. The request may have arrived and its answer been lost.
     #[error("no server answers at {}", list(.servers))]
     Unreachable {
@@ -88,6 +100,8 @@ impl ApiError {
             | Self::Address { .. }
             | Self::TokenFile { .. }
             | Self::TokenText { .. }
+            | Self::TlsFile { .. }
+            | Self::Tls(_)
             | Self::Denied(_)
             | Self::Invalid(_) => true,
             Self::Unreachable { .. }
@@ -120,8 +134,11 @@ impl Failure {
             return Self::Lost(Box::new(status));
         }
         let message = status.message().to_owned();
+        // It was refused for now, and not for what it is.
+        let is_limit = status.metadata().contains_key("grpc-retry-pushback-ms");
         match status.code() {
             Code::Unavailable => Self::Unavailable(message),
+            Code::ResourceExhausted if is_limit => Self::Unavailable(message),
             Code::DeadlineExceeded => Self::TimedOut,
             Code::Unauthenticated | Code::PermissionDenied => {
                 Self::Final(ApiError::Denied(message))
@@ -167,8 +184,14 @@ fn cause(status: &Status) -> io::Error {
     while let Some(source) = cause.source() {
         cause = source;
     }
+    // What servers answer who speak TLS only, and what a client says that hears TLS.
+    let text = cause.to_string();
+    if text.contains("minimum security requirements") {
+        let text = "the server speaks TLS; write `https://`";
+        return io::Error::other(text);
+    }
     let kind = (cause.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
-    io::Error::new(kind, cause.to_string())
+    io::Error::new(kind, text)
 }
 
 fn list(servers: &[String]) -> String {

@@ -133,7 +133,8 @@ impl Target {
         wait: Wait,
     ) -> Result<Arc<Snapshot>, Refused> {
         let selection = Arc::new(self.selection());
-        let watcher = face.app.replica.hub().watch(selection)?;
+        let place = face.app.access.watch_place(caller)?;
+        let watcher = face.app.replica.hub().watch(selection, place)?;
         overtaken(face, caller, wait, &watcher, |state| self.index(state)).await
     }
 

@@ -182,7 +182,8 @@ async fn read(
     query.check_consistency()?;
     let snapshot = match query.wait()? {
         Some(wait) => {
-            let watcher = face.app.replica.hub().watch_sessions()?;
+            let place = face.app.access.watch_place(&caller)?;
+            let watcher = face.app.replica.hub().watch_sessions(place)?;
             overtaken(face, &caller, wait, &watcher, Snapshot::sessions_index).await?
         }
         None => face.app.replica.snapshot(),
