@@ -22,9 +22,7 @@ async fn commands_trust_by_a_file_and_show_a_certificate() {
     let folder = folder.path();
     let authority = Authority::new("ours");
     std::fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
-    let (cert, key) = authority
-        .server(&["127.0.0.1"])
-        .write(folder, "server");
+    let (cert, key) = authority.server(&["127.0.0.1"]).write(folder, "server");
     authority.client("ada").write(folder, "ada");
     let files = TlsFiles {
         cert,
@@ -49,7 +47,11 @@ async fn commands_trust_by_a_file_and_show_a_certificate() {
     let only_trusting = [&["get", "a"], &trusting[..]].concat();
     let absent = ["get", "a", "--ca-file", "absent.crt"];
     for (server, arguments, text) in [
-        (&server, &half[..], "`--client-cert` is given without `--client-key`"),
+        (
+            &server,
+            &half[..],
+            "`--client-cert` is given without `--client-key`",
+        ),
         (&server, &only_trusting, "give one by `--client-cert`"),
         (&server, &absent, "TLS file `absent.crt` can't be read: "),
         (&plain, &["get", "a"], "write `https://`"),

@@ -184,11 +184,10 @@ fn cause(status: &Status) -> io::Error {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    // What servers answer who speak TLS only, and what a client says that hears TLS.
     let text = cause.to_string();
-    if text.contains("minimum security requirements") {
-        let text = "the server speaks TLS; write `https://`";
-        return io::Error::other(text);
+    // A server's farewell to who does not speak TLS comes as this text only.
+    if text.contains("this port speaks TLS") {
+        return io::Error::other("the server speaks TLS; write `https://`");
     }
     let kind = (cause.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
     io::Error::new(kind, text)

@@ -69,6 +69,7 @@ impl Drop for Running {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_keeps_it_from_starting_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new("ours");

@@ -13,7 +13,7 @@ use super::provider;
 use super::server::ServerTls;
 
 /// The flags by which listeners speak TLS, to be flattened by `#[command(flatten)]`.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct TlsArgs {
     /// The server's certificate and those between it and its CA, as PEM; listeners then speak TLS
     #[arg(long, global = true, env = "CHAMELEON_TLS_CERT", value_name = "FILE")]
@@ -34,7 +34,7 @@ pub struct TlsArgs {
 }
 
 /// The flags by which a client trusts servers and shows who it is.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ClientTlsArgs {
     /// CA certificates as PEM that sign the servers' `https://` addresses; the system's if left out
     #[arg(long, global = true, env = "CHAMELEON_CA_FILE", value_name = "FILE")]

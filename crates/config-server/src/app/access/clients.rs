@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_taken_and_then_the_rate() {
         let clients = clients(0, 10, 5);
-        let mut taken = || {
+        let taken = || {
             (0..100)
                 .filter(|_| clients.request(token("a")).is_ok())
                 .count()
