@@ -218,7 +218,8 @@ fn explained(error: &io::Error, host: &str) -> io::Error {
 fn reason(error: &Error, host: &str) -> String {
     use CertificateError as Certificate;
     let fixed = match error {
-        Error::InvalidCertificate(Certificate::UnknownIssuer) => {
+        // The second where the CA has the name of a trusted one, as when it was made anew.
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
             "the server's certificate is signed by a CA that is not trusted here; name the right one \
              by `--ca-file`"
         }
