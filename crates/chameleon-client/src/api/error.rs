@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use super::state::Broken;
+use super::tls::Trouble;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +163,16 @@ impl Failure {
             server: server.to_owned(),
             reason: broken.to_string(),
         })
+    }
+
+    /// The same with the trouble of the connection, where it was lost to one.
+    pub(super) fn because_of(self, trouble: &Trouble) -> Self {
+        match (self, trouble.get()) {
+            (Self::Lost(_), Some(reason)) => Self::Lost(Box::new(Status::from_error(Box::new(
+                io::Error::other(reason),
+            )))),
+            (other, _) => other,
+        }
     }
 
     /// The caller's view of it.

@@ -13,7 +13,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::Failure;
-use super::tls::Connector;
+use super::tls::{Connector, Trouble};
 use super::{ApiError, ApiSettings, Tls, Token};
 
 /// How often all servers are tried before a call gives up.
@@ -40,6 +40,7 @@ struct Server {
     endpoint: Endpoint,
     /// For an `https://` address.
     tls: Option<Tls>,
+    trouble: Trouble,
     // Made at the first call, because a channel needs the runtime that it will run on.
     channel: OnceLock<Channel>,
 }
@@ -93,13 +94,17 @@ impl Servers {
         let server = &self.all[index % self.all.len()];
         let channel = server.channel.get_or_init(|| match &server.tls {
             None => server.endpoint.connect_lazy(),
-            Some(tls) => (server.endpoint).connect_with_connector_lazy(Connector(tls.clone())),
+            Some(tls) => (server.endpoint).connect_with_connector_lazy(Connector {
+                tls: tls.clone(),
+                trouble: server.trouble.clone(),
+            }),
         });
         let client = ConfigClient::new(channel.clone());
         Ok(Try {
             client: client.max_decoding_message_size(MAX_MESSAGE_BYTES),
             tokens: TokensClient::new(channel.clone()),
             server: server.address.clone(),
+            trouble: server.trouble.clone(),
             token,
         })
     }
@@ -149,7 +154,7 @@ impl Servers {
                     }
                     Ok(Err(Failure::Final(error))) => return Err(error),
                     Ok(Err(Failure::Unavailable(message))) => unavailable = Some(message),
-                    Ok(Err(other)) => failure = other,
+                    Ok(Err(other)) => failure = other.because_of(&self.all[index].trouble),
                     Err(_) => failure = Failure::TimedOut,
                 }
             }
@@ -167,6 +172,7 @@ pub(super) struct Try {
     pub(super) client: ConfigClient<Channel>,
     pub(super) tokens: TokensClient<Channel>,
     pub(super) server: String,
+    pub(super) trouble: Trouble,
     token: Option<MetadataValue<Ascii>>,
 }
 
@@ -217,6 +223,7 @@ impl Server {
             address: full,
             endpoint,
             tls,
+            trouble: Trouble::default(),
             channel: OnceLock::new(),
         })
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
@@ -111,7 +111,25 @@ impl Tls {
 
 /// Connects to a server, within TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Connector(pub(super) Tls);
+pub(super) struct Connector {
+    pub(super) tls: Tls,
+    pub(super) trouble: Trouble,
+}
+
+/// Why TLS broke the newest connection after its handshake. The request that meets it is told only that
+/// the connection is closed, if the server's word came before the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub(super) fn get(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Secured>;
@@ -123,12 +141,15 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.0.clone();
-        Box::pin(async move { connect(tls, &uri).await.map(TokioIo::new) })
+        let Self { tls, trouble } = self.clone();
+        Box::pin(async move {
+            *trouble.lock() = None;
+            connect(tls, trouble, &uri).await.map(TokioIo::new)
+        })
     }
 }
 
-async fn connect(tls: Tls, uri: &Uri) -> io::Result<Secured> {
+async fn connect(tls: Tls, trouble: Trouble, uri: &Uri) -> io::Result<Secured> {
     let host = uri.host().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(443);
@@ -142,7 +163,7 @@ async fn connect(tls: Tls, uri: &Uri) -> io::Result<Secured> {
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
     connecting
         .await
-        .map(Secured)
+        .map(|stream| Secured { stream, trouble })
         .map_err(|error| explained(&error, host))
 }
 
@@ -157,7 +178,10 @@ fn told(error: &ApiError) -> String {
 /// A connection whose failures are told in words that help: a server refuses a client's certificate
 /// only after the client's handshake is done.
 #[derive(Debug)]
-pub(super) struct Secured(TlsStream<TcpStream>);
+pub(super) struct Secured {
+    stream: TlsStream<TcpStream>,
+    trouble: Trouble,
+}
 
 impl AsyncRead for Secured {
     fn poll_read(
@@ -165,8 +189,14 @@ impl AsyncRead for Secured {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.0).poll_read(context, buffer);
-        polled.map_err(|error| explained(&error, "the server"))
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        polled.map_err(|error| {
+            let explained = explained(&error, "the server");
+            if is_tls(&error) {
+                *self.trouble.lock() = Some(explained.to_string());
+            }
+            explained
+        })
     }
 }
 
@@ -176,7 +206,7 @@ impl AsyncWrite for Secured {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -184,19 +214,19 @@ impl AsyncWrite for Secured {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -213,6 +243,13 @@ fn explained(error: &io::Error, host: &str) -> io::Error {
         None => return io::Error::new(error.kind(), error.to_string()),
     };
     io::Error::new(error.kind(), reason)
+}
+
+fn is_tls(error: &io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    inner.is_some()
 }
 
 fn reason(error: &Error, host: &str) -> String {
