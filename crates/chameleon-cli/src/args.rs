@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chameleon_model::Rule;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use service_kit::tls::ClientTlsArgs;
 
 /// Real-time service configuration: from git to every running instance.
 #[derive(Debug, Parser)]
@@ -31,6 +32,8 @@ pub(crate) struct Global {
     /// A file with the access token.
     #[arg(long, global = true, env = "CHAMELEON_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsArgs,
     /// How answers are printed.
     #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

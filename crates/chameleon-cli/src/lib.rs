@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use chameleon_client::{Api, ApiError, ApiSettings, Token};
+use chameleon_client::{Api, ApiError, ApiSettings, Tls, Token};
 use clap::Parser as _;
 use service_kit::telemetry::{self, TelemetrySettings};
 
@@ -108,21 +108,22 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
 }
 
 fn api(global: &Global) -> anyhow::Result<Api> {
-    Ok(Api::connect(api_settings(global))?)
+    Ok(Api::connect(api_settings(global)?)?)
 }
 
 /// For calls that read a whole store.
 fn bulk_api(global: &Global) -> anyhow::Result<Api> {
     Ok(Api::connect(ApiSettings {
         call_timeout: BULK_TIMEOUT,
-        ..api_settings(global)
+        ..api_settings(global)?
     })?)
 }
 
-fn api_settings(global: &Global) -> ApiSettings {
-    ApiSettings {
+fn api_settings(global: &Global) -> anyhow::Result<ApiSettings> {
+    Ok(ApiSettings {
         servers: global.server.clone(),
         token: global.token_file.clone().map(Token::file),
+        tls: Tls::from_files(global.tls.ca_file.clone(), global.tls.certificate()?),
         ..ApiSettings::default()
-    }
+    })
 }

@@ -15,7 +15,7 @@ use crate::engine::{Documents, Engine, Layers, Lookup, NoStart, Rejection, Rules
 use crate::follow::{Follower, Keeper};
 use crate::last_good::LastGoodFile;
 use crate::outcomes::Outcomes;
-use crate::{Api, ApiError, ApiSettings, Chameleon, Identity, Selection, Token};
+use crate::{Api, ApiError, ApiSettings, Chameleon, Identity, Selection, Tls, Token};
 
 /// Describes a [`Chameleon`] before it connects.
 #[must_use = "nothing happens before `connect`"]
@@ -98,7 +98,8 @@ impl Builder {
         }
     }
 
-    /// The servers' gRPC addresses, for example `http://config-1:8502`; tried in turn.
+    /// The servers' gRPC addresses, for example `http://config-1:8502`, or `https://` for TLS; tried in
+    /// turn.
     pub fn servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
         self.api.servers = servers.into_iter().map(Into::into).collect();
         self
@@ -113,6 +114,13 @@ impl Builder {
     /// A file with the access token, read again at every reconnect.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.api.token = Some(Token::file(path));
+        self
+    }
+
+    /// How `https://` addresses are trusted, and what is shown to them; by default the system's CAs, and
+    /// nothing.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.api.tls = tls;
         self
     }
 

@@ -13,7 +13,7 @@ mod outcomes;
 pub use api::{
     Api, ApiError, ApiSettings, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff,
     Fleet, HistoryQuery, Identity, Instance, IssuedToken, KeyChange, RolledBack, Secret, Selection,
-    ServerStatus, Source, State, SyncReport, Token, TokenInfo, Update, Watch,
+    ServerStatus, Source, State, SyncReport, Tls, Token, TokenInfo, Update, Watch,
 };
 pub use builder::{Builder, ConnectError};
 pub use chameleon::{BindError, Chameleon};

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use chameleon_model::Epoch;
 use chameleon_store::Store;
+use service_kit::tls::ServerTls;
 use service_kit::{Lifecycle, listen, telemetry, tls};
 
 use crate::app::access::Access;
@@ -26,7 +27,7 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => migrate(options).await,
         Command::NewEpoch => new_epoch(options).await,
         Command::CheckConfig => check_config(options),
-        Command::Healthcheck => service_kit::healthcheck(&readiness_url(options)).await,
+        Command::Healthcheck => healthcheck(options).await,
     }
 }
 
@@ -48,8 +49,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     let started = start(settings, store?, listeners, &lifecycle).await;
     if started.is_ok() {
+        let scheme = scheme(options);
         tracing::info!(
-            "serving HTTP on http://{} and gRPC on http://{}",
+            "serving HTTP on {scheme}://{} and gRPC on {scheme}://{}",
             options.http_listen,
             options.grpc_listen
         );
@@ -106,6 +108,7 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
     if let Some(admin) = options.admin_listen {
         println!("admin   {admin}");
     }
+    println!("tls     {}", told_tls(settings.tls.as_ref()));
     println!("store   {}", options.store);
     if let Some(listen) = &options.store_listen {
         println!("listen  {listen}");
@@ -123,6 +126,35 @@ fn check_config(options: &Options) -> anyhow::Result<()> {
     );
     println!("the configuration is good");
     Ok(())
+}
+
+fn scheme(options: &Options) -> &'static str {
+    match options.tls.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
+fn told_tls(tls: Option<&ServerTls>) -> String {
+    let Some(tls) = tls else {
+        return String::from("not spoken");
+    };
+    let files = tls.files();
+    let clients = (files.client_ca.as_ref()).map_or_else(String::new, |ca| {
+        format!(", clients' certificates by {}", ca.display())
+    });
+    format!("by {}{clients}", files.cert.display())
+}
+
+/// Asks a server with the same flags whether it is ready.
+async fn healthcheck(options: &Options) -> anyhow::Result<()> {
+    match options.tls.files()? {
+        // Health is served beside the faces only where it has no listener of its own.
+        Some(files) if options.admin_listen.is_none() => {
+            service_kit::healthcheck_by_tls(options.http_listen, &files).await
+        }
+        _ => service_kit::healthcheck(&readiness_url(options)).await,
+    }
 }
 
 fn opening(options: &Options) -> String {

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use chameleon_store::Store;
+use service_kit::accept::{Acceptor, Refusals};
 use service_kit::metrics::Registry;
+use service_kit::tls::{Protocol, ServerTls};
 use service_kit::{Health, Lifecycle};
 use tokio::net::TcpListener;
 
@@ -28,7 +30,9 @@ use crate::app::App;
 use crate::app::access::Access;
 use crate::metrics::{Measured, Metrics};
 pub use command::execute;
-pub use settings::{Cli, Command, Keep, Limits, Options, Replica, Settings, StoreAddress};
+pub use settings::{
+    Cli, ClientLimits, Command, Keep, Limits, Options, Replica, Settings, StoreAddress,
+};
 
 /// Where a server is reached; bound by the caller, so that port 0 works.
 #[derive(Debug)]
@@ -68,6 +72,9 @@ pub async fn start(
         .context("read the admin address")?;
     let access = Access::new(settings.token.as_ref())?;
     access.allow_listening([http_addr, grpc_addr].into_iter().chain(admin_addr))?;
+    if settings.tls.is_none() {
+        warn_of_plain([http_addr, grpc_addr]);
+    }
 
     if settings.replica.name.is_empty() {
         settings.replica.name = replica_name(grpc_addr);
@@ -80,13 +87,22 @@ pub async fn start(
         "Records of the audit that the store never got; the log has their events",
         access.trail().dropped(),
     );
+    let access = access.with_limits(settings.limits.per_client, metrics.limited());
+    let gate = Gate {
+        tls: settings.tls.clone(),
+        connections_per_peer: settings.limits.per_client.connections,
+        refusals: Refusals::new(&registry),
+    };
+    if let Some(tls) = &gate.tls {
+        tls.follow(&registry, lifecycle);
+    }
     let check = health.check("state");
     let app = App::start(&settings, access, store, check, metrics, lifecycle)
         .await
         .context("load the state")?;
     measure(&registry, &app);
 
-    grpc::serve(&app, listeners.grpc, settings.limits, lifecycle)?;
+    grpc::serve(&app, listeners.grpc, settings.limits, &gate, lifecycle)?;
     let pages = service_kit::admin::router(health, registry);
     http::serve(
         &app,
@@ -94,6 +110,7 @@ pub async fn start(
         listeners.admin,
         pages,
         settings.limits,
+        &gate,
         lifecycle,
     )
 }
@@ -105,6 +122,32 @@ fn replica_name(grpc: SocketAddr) -> String {
     match host.as_deref().map(str::trim) {
         None | Some("") => grpc.to_string(),
         Some(host) => format!("{host}:{}", grpc.port()),
+    }
+}
+
+/// What holds for the connections of every face.
+struct Gate {
+    tls: Option<ServerTls>,
+    connections_per_peer: usize,
+    refusals: Refusals,
+}
+
+impl Gate {
+    fn at(&self, acceptor: Acceptor, protocol: Protocol) -> Acceptor {
+        acceptor
+            .with_tls(self.tls.clone(), protocol)
+            .with_limit_per_peer(self.connections_per_peer)
+            .counting(&self.refusals)
+    }
+}
+
+fn warn_of_plain(addresses: [SocketAddr; 2]) {
+    let exposed = |address: &SocketAddr| !address.ip().is_loopback();
+    if let Some(address) = addresses.into_iter().find(exposed) {
+        tracing::warn!(
+            "listening on {address} without TLS: tokens and values can be read on the network; give \
+             `--tls-cert` and `--tls-key`, unless something in front speaks TLS"
+        );
     }
 }
 

@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use service_kit::metrics::Registry;
 
+use crate::app::access::Limited;
+
 /// From half a millisecond to half a minute: a change should take milliseconds, and one that takes
 /// seconds should still be told from one that takes minutes.
 const PROPAGATION: [f64; 15] = [
@@ -36,6 +38,7 @@ pub(crate) struct Metrics {
     http_seconds: Family<RouteLabels, Histogram>,
     grpc_requests: Family<GrpcLabels, Counter>,
     reports: Family<ReportLabels, Counter>,
+    limited: Limited,
 }
 
 /// The counters of one family, at hand because every instance adds to one with every change.
@@ -76,6 +79,11 @@ pub(crate) enum Verdict {
 struct CommitLabels {
     face: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,7 +130,13 @@ impl Metrics {
             let stage = stage.name();
             propagation.get_or_create_owned(&StageLabels { stage })
         };
+        let over_limit = Family::<LimitLabels, Counter>::default();
+        let limit = |limit| over_limit.get_or_create_owned(&LimitLabels { limit });
         let metrics = Self {
+            limited: Limited {
+                requests: limit("requests"),
+                watches: limit("watches"),
+            },
             commits: Family::default(),
             verdicts: Verdicts {
                 applied: verdict("applied"),
@@ -141,6 +155,11 @@ impl Metrics {
             "chameleon_commits",
             "Transactions by the face they came through and what became of them",
             metrics.commits.clone(),
+        );
+        registry.register(
+            "chameleon_over_limit",
+            "Requests and watches that were refused because their client had too many",
+            over_limit,
         );
         registry.register(
             "chameleon_verdicts",
@@ -199,6 +218,11 @@ impl Metrics {
     pub(crate) fn reported(&self, arrived: bool) {
         let result = if arrived { "arrived" } else { "failed" };
         self.reports.get_or_create(&ReportLabels { result }).inc();
+    }
+
+    /// Where it is counted that a client has met a limit.
+    pub(crate) fn limited(&self) -> Limited {
+        self.limited.clone()
     }
 
     pub(crate) fn judged(&self, verdict: Verdict) {

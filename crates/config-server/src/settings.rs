@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use chameleon_model::document::Profile;
 use secrecy::SecretString;
 use service_kit::settings::CommonArgs;
+use service_kit::tls::{ServerTls, TlsArgs};
 
 /// What a server is told before it starts; listeners and the store are given beside it.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Settings {
     /// The bootstrap token, which allows everything. With it every call on every face has to show this
     /// one or another; without one, only loopback addresses may be listened on.
     pub token: Option<SecretString>,
+    /// The certificate by which the HTTP and the gRPC listener speak TLS; they speak plainly without.
+    pub tls: Option<ServerTls>,
     /// Profiles by which writes that come from no source are checked, beside those that the sources
     /// declare.
     pub profiles: Vec<Profile>,
@@ -35,10 +38,11 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// No token, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
+    /// No token, no TLS, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
+            tls: None,
             profiles: Vec::new(),
             store_kind: "sqlite",
             snapshot: None,
@@ -119,11 +123,55 @@ pub struct Limits {
     /// How long a call of the store may take before it counts as away; reading the whole state has
     /// two minutes.
     pub store_timeout: Duration,
+    /// What each client may have of them.
+    pub per_client: ClientLimits,
+}
+
+/// What each client may have: whoever shows the same token, or calls from the same address where no
+/// token is needed. 0 is no limit.
+///
+/// They keep one that is out of order from taking what the others need, and are wide enough for a fleet
+/// that shares one token or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Watches at a time, long polls included.
+    pub watches: usize,
+    /// Calls a second in the long run; opening a watch, and each round of a long poll, is one.
+    pub requests: usize,
+    /// Calls at once after a pause.
+    pub burst: usize,
+    /// Connections at a time on each listener. They count by address in any case, an IPv6 address by
+    /// its first 64 bits.
+    pub connections: usize,
+}
+
+impl ClientLimits {
+    /// No limits.
+    pub fn none() -> Self {
+        Self {
+            watches: 0,
+            requests: 0,
+            burst: 0,
+            connections: 0,
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    /// 8,000 watches, 5,000 calls a second and 20,000 at once, 10,000 connections.
+    fn default() -> Self {
+        Self {
+            watches: 8_000,
+            requests: 5_000,
+            burst: 20_000,
+            connections: 10_000,
+        }
+    }
 }
 
 impl Default for Limits {
     /// 10,000 watches, 12,000 connections, 64 MiB and 20,000 operations a transaction, 256 MiB
-    /// waiting, 5 s for the store.
+    /// waiting, 5 s for the store, and the default [`ClientLimits`].
     fn default() -> Self {
         Self {
             watches: 10_000,
@@ -132,6 +180,7 @@ impl Default for Limits {
             transaction_operations: 20_000,
             queued_bytes: 256 * 1024 * 1024,
             store_timeout: Duration::from_secs(5),
+            per_client: ClientLimits::default(),
         }
     }
 }
@@ -272,6 +321,10 @@ pub struct Options {
     )]
     pub bootstrap_token_file: Option<PathBuf>,
 
+    /// How the HTTP and the gRPC listener speak TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
     /// Profiles by which writes from outside of git are checked, beside the sources': `dev,beta,prod`
     #[arg(
         long,
@@ -318,6 +371,26 @@ pub struct Options {
           env = "CHAMELEON_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: usize,
 
+    /// Watches at a time of one client: of one token, or of one address without tokens; 0 for any
+    #[arg(long, global = true, default_value_t = ClientLimits::default().watches,
+          env = "CHAMELEON_MAX_WATCHES_PER_CLIENT", value_name = "COUNT")]
+    pub max_watches_per_client: usize,
+
+    /// Calls a second of one client in the long run; 0 for any
+    #[arg(long, global = true, default_value_t = ClientLimits::default().requests,
+          env = "CHAMELEON_MAX_REQUESTS_PER_CLIENT", value_name = "COUNT")]
+    pub max_requests_per_client: usize,
+
+    /// Calls at once of one client that has paused
+    #[arg(long, global = true, default_value_t = ClientLimits::default().burst,
+          env = "CHAMELEON_MAX_BURST_PER_CLIENT", value_name = "COUNT")]
+    pub max_burst_per_client: usize,
+
+    /// Connections at a time of one address on each listener; 0 for any
+    #[arg(long, global = true, default_value_t = ClientLimits::default().connections,
+          env = "CHAMELEON_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT")]
+    pub max_connections_per_address: usize,
+
     /// Bytes of one transaction
     #[arg(long, global = true, default_value_t = Limits::default().transaction_bytes,
           env = "CHAMELEON_MAX_TRANSACTION_BYTES", value_name = "BYTES")]
@@ -363,7 +436,7 @@ impl Options {
     /// The settings that these flags ask for, with the token read from its file.
     ///
     /// # Errors
-    /// The token's file can't be read or is empty, or the store's address has an unknown scheme.
+    /// The token's file can't be read or is empty, the same for those of TLS, or the store's address has an unknown scheme.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let file = self.bootstrap_token_file.as_deref();
         let token = service_kit::settings::secret_from(None, file, "--bootstrap-token")?;
@@ -380,6 +453,7 @@ impl Options {
         }
         Ok(Settings {
             token,
+            tls: self.tls.load()?,
             profiles: self.profiles.clone(),
             store_kind,
             snapshot: self.snapshot.clone(),
@@ -400,6 +474,12 @@ impl Options {
                 transaction_operations: self.max_transaction_operations,
                 queued_bytes: self.max_queued_bytes,
                 store_timeout: self.store_timeout,
+                per_client: ClientLimits {
+                    watches: self.max_watches_per_client,
+                    requests: self.max_requests_per_client,
+                    burst: self.max_burst_per_client,
+                    connections: self.max_connections_per_address,
+                },
             },
         })
     }

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::settings::CommonArgs;
-use service_kit::{Lifecycle, healthcheck, listen, main_exit, readiness_url, telemetry, tls};
+use service_kit::{
+    Lifecycle, healthcheck, healthcheck_by_tls, listen, main_exit, readiness_url, telemetry, tls,
+};
 
 use crate::service::{Listeners, start};
 use crate::settings::SyncArgs;
@@ -91,7 +93,12 @@ impl Cli {
             .admin_listen
             .map(|address| listen(address, "health and metrics", "--admin-listen"))
             .transpose()?;
-        tracing::info!("taking webhooks on http://{}", http.local_addr()?);
+        let scheme = if settings.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        tracing::info!("taking webhooks on {scheme}://{}", http.local_addr()?);
         start(settings, Listeners { http, admin }, &lifecycle).await?;
         lifecycle.finished().await?;
         Ok(ExitCode::SUCCESS)
@@ -123,7 +130,12 @@ impl Cli {
 
     async fn healthcheck(self) -> anyhow::Result<ExitCode> {
         let listening = self.sync.admin_listen.unwrap_or(self.sync.listen);
-        healthcheck(&readiness_url(listening)).await?;
+        match self.sync.tls.files()? {
+            Some(files) if self.sync.admin_listen.is_none() => {
+                healthcheck_by_tls(listening, &files).await?;
+            }
+            _ => healthcheck(&readiness_url(listening)).await?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

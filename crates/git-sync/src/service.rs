@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_client::Api;
-use service_kit::http::{HttpLimits, serve};
+use service_kit::accept::{Acceptor, Refusals};
+use service_kit::http::{HttpLimits, serve, serve_accepted};
 use service_kit::metrics::Registry;
+use service_kit::tls::Protocol;
 use service_kit::{Health, Lifecycle, admin};
 use tokio::net::TcpListener;
 
@@ -65,13 +67,19 @@ pub async fn start(
         connections: CONNECTIONS,
         ..HttpLimits::default()
     };
+    let acceptor = Acceptor::new("webhooks", listeners.http, CONNECTIONS, limits.silence)
+        .with_tls(settings.tls.clone(), Protocol::Http1)
+        .counting(&Refusals::new(&registry));
+    if let Some(tls) = &settings.tls {
+        tls.follow(&registry, lifecycle);
+    }
     let pages = admin::router(health, registry);
     if let Some(listener) = listeners.admin {
         serve("admin", listener, pages, limits, lifecycle);
     } else {
         router = router.merge(pages);
     }
-    serve("webhooks", listeners.http, router, limits, lifecycle);
+    serve_accepted(acceptor, router, limits.head_timeout, lifecycle);
     Ok(())
 }
 

@@ -105,6 +105,7 @@ fn check_config(settings: &Settings) -> anyhow::Result<()> {
     if let Some(file) = &settings.token_file {
         service_kit::settings::secret_from(None, Some(file), "--token")?;
     }
+    settings.tls.certificate()?;
     for server in &settings.servers {
         let url: url::Url = server
             .parse()

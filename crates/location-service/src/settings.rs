@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use service_kit::settings::CommonArgs;
+use service_kit::tls::ClientTlsArgs;
 
 /// Address search spread over several map vendors by live percentages
 #[derive(Debug, Parser)]
@@ -67,6 +68,10 @@ pub struct Settings {
     /// File with the token for the config server
     #[arg(long, global = true, env = "CHAMELEON_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+
+    /// How the config servers' TLS is spoken.
+    #[command(flatten)]
+    pub tls: ClientTlsArgs,
 
     /// Service whose documents are read
     #[arg(

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use chameleon_client::{Chameleon, Changes, ClientState, Configuration, Live, Loaded, Violation};
+use chameleon_client::{
+    Chameleon, Changes, ClientState, Configuration, Live, Loaded, Tls, Violation,
+};
 use service_kit::health::Check;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,8 @@ impl Configured {
         if let Some(file) = &settings.token_file {
             builder = builder.token_file(file);
         }
+        let tls = &settings.tls;
+        builder = builder.tls(Tls::from_files(tls.ca_file.clone(), tls.certificate()?));
         if let Some(folder) = &settings.cache_dir {
             builder = builder.cache_dir(folder);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::http_client::{self, HttpClientSettings};
+use crate::tls::{TlsFiles, pinned_client};
 
 /// Time for a health check as a whole.
 const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -47,11 +48,37 @@ pub fn readiness_url(mut address: SocketAddr) -> String {
 /// # Errors
 /// If nobody answers in time, or the answer is another status; the error carries its first line.
 pub async fn healthcheck(url: &str) -> anyhow::Result<()> {
-    let client = http_client::new(&HttpClientSettings {
+    check(http_client::new(&client_settings())?, url).await
+}
+
+/// The same where the port at `address` speaks TLS by `files`: the server has to show the certificate
+/// that they hold now, whatever its name, and is shown it where clients have to show one.
+///
+/// # Errors
+/// As of [`healthcheck`]; and if the files can't be read, or the server takes its own certificate for
+/// no client's.
+pub async fn healthcheck_by_tls(address: SocketAddr, files: &TlsFiles) -> anyhow::Result<()> {
+    let client = http_client::with_tls(&client_settings(), pinned_client(files)?)?;
+    let url = readiness_url(address).replacen("http", "https", 1);
+    let checked = check(client, &url).await;
+    if files.client_ca.is_some() {
+        return checked.context(
+            "clients have to show a certificate (`--tls-client-ca`), for which this check has only \
+             the server's own; give `--admin-listen`, where it needs none",
+        );
+    }
+    checked
+}
+
+fn client_settings() -> HttpClientSettings {
+    HttpClientSettings {
         user_agent: concat!("chameleon-healthcheck/", env!("CARGO_PKG_VERSION")).to_owned(),
         connect_timeout: HEALTHCHECK_LIMIT,
         timeout: HEALTHCHECK_LIMIT,
-    })?;
+    }
+}
+
+async fn check(client: reqwest::Client, url: &str) -> anyhow::Result<()> {
     let response = client
         .get(url)
         .send()

@@ -59,18 +59,34 @@ pub fn serve<S, B>(
     S::Future: Send,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
+    let acceptor = Acceptor::new(name, listener, limits.connections, limits.silence);
+    serve_accepted(acceptor, service, limits.head_timeout, lifecycle);
+}
+
+/// The same for connections that `acceptor` takes, after whose name the task is called: within TLS,
+/// or with a limit for each address.
+pub fn serve_accepted<S, B>(
+    acceptor: Acceptor,
+    service: S,
+    head_timeout: Duration,
+    lifecycle: &Lifecycle,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let soft = lifecycle.soft();
-    lifecycle.own(name, async move {
-        run(name, listener, service, limits, soft).await;
+    lifecycle.own(acceptor.name(), async move {
+        run(acceptor, service, head_timeout, soft).await;
         Ok(())
     });
 }
 
 async fn run<S, B>(
-    name: &'static str,
-    listener: TcpListener,
+    mut acceptor: Acceptor,
     service: S,
-    limits: HttpLimits,
+    head_timeout: Duration,
     soft: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -78,11 +94,9 @@ async fn run<S, B>(
     S::Future: Send,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let mut acceptor = Acceptor::new(name, listener, limits.connections, limits.silence);
     // Dropped with this future, so a hard stop ends the connections too.
     let mut connections = JoinSet::new();
     while let Some(accepted) = soft.run_until_cancelled(acceptor.next()).await {
-        let head_timeout = limits.head_timeout;
         connections.spawn(serve_connection(
             accepted,
             service.clone(),

@@ -59,6 +59,15 @@ pub fn new(settings: &HttpClientSettings) -> anyhow::Result<reqwest::Client> {
     Ok(client)
 }
 
+/// Makes a client that trusts whom `tls` says.
+pub(crate) fn with_tls(
+    settings: &HttpClientSettings,
+    tls: rustls::ClientConfig,
+) -> anyhow::Result<reqwest::Client> {
+    (builder(settings).tls_backend_preconfigured(tls).build())
+        .with_context(|| format!("set up the HTTP client `{}`", settings.user_agent))
+}
+
 fn builder(settings: &HttpClientSettings) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(&settings.user_agent)

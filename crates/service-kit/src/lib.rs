@@ -23,7 +23,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub use backoff::Backoff;
-pub use exit::{healthcheck, main_exit, readiness_url};
+pub use exit::{healthcheck, healthcheck_by_tls, main_exit, readiness_url};
 pub use health::Health;
 pub use lifecycle::Lifecycle;
 pub use net::listen;

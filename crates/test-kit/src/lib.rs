@@ -11,6 +11,7 @@ pub mod git;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
+pub mod tls;
 
 pub use eventually::eventually;
 pub use proxy::FaultProxy;

@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use chameleon_client::{Api, ApiSettings};
 use map_simulator::{Fault, Simulator, Vendor};
 use service_kit::Lifecycle;
+use service_kit::tls::ClientTlsArgs;
 use tokio::net::TcpListener;
 
 use folder::Folder;
@@ -227,6 +228,7 @@ async fn start_git_sync(
         sources: git_sync::Sources::new([source])?,
         api,
         work_dir: dir.join("git-sync"),
+        tls: None,
     };
     let listeners = git_sync::Listeners { http, admin: None };
     git_sync::start(settings, listeners, &lifecycle.child("git-sync")).await
@@ -265,6 +267,7 @@ async fn start_location(
         admin_listen: None,
         servers: vec![addresses.grpc_url()],
         token_file: None,
+        tls: ClientTlsArgs::default(),
         service: "location".to_owned(),
         profile: PROFILE.to_owned(),
         prefix: String::new(),

@@ -6,4 +6,5 @@ mod dev;
 mod export;
 mod reference_job;
 mod rig;
+mod tls;
 mod tokens;

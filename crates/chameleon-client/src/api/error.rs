@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use super::state::Broken;
+use super::tls::Trouble;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,18 @@ pub enum ApiError {
         /// Where the token comes from; never the token.
         origin: String,
     },
+    /// A file for TLS can't be read.
+    #[error("TLS file `{path}` can't be read")]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// TLS can't be set up; the text names the file, if it is one's fault.
+    #[error("{0}")]
+    Tls(String),
     /// No server answers. The request may have arrived and its answer been lost.
     #[error("no server answers at {}", list(.servers))]
     Unreachable {
@@ -88,6 +101,8 @@ impl ApiError {
             | Self::Address { .. }
             | Self::TokenFile { .. }
             | Self::TokenText { .. }
+            | Self::TlsFile { .. }
+            | Self::Tls(_)
             | Self::Denied(_)
             | Self::Invalid(_) => true,
             Self::Unreachable { .. }
@@ -120,8 +135,11 @@ impl Failure {
             return Self::Lost(Box::new(status));
         }
         let message = status.message().to_owned();
+        // It was refused for now, and not for what it is.
+        let is_limit = status.metadata().contains_key("grpc-retry-pushback-ms");
         match status.code() {
             Code::Unavailable => Self::Unavailable(message),
+            Code::ResourceExhausted if is_limit => Self::Unavailable(message),
             Code::DeadlineExceeded => Self::TimedOut,
             Code::Unauthenticated | Code::PermissionDenied => {
                 Self::Final(ApiError::Denied(message))
@@ -147,6 +165,16 @@ impl Failure {
         })
     }
 
+    /// The same with the trouble of the connection, where it was lost to one.
+    pub(super) fn because_of(self, trouble: &Trouble) -> Self {
+        match (self, trouble.get()) {
+            (Self::Lost(_), Some(reason)) => Self::Lost(Box::new(Status::from_error(Box::new(
+                io::Error::other(reason),
+            )))),
+            (other, _) => other,
+        }
+    }
+
     /// The caller's view of it.
     pub(super) fn into_error(self, servers: Vec<String>, limit: Duration) -> ApiError {
         match self {
@@ -167,8 +195,13 @@ fn cause(status: &Status) -> io::Error {
     while let Some(source) = cause.source() {
         cause = source;
     }
+    let text = cause.to_string();
+    // A server's farewell to who does not speak TLS comes as this text only.
+    if text.contains("this port speaks TLS") {
+        return io::Error::other("the server speaks TLS; write `https://`");
+    }
     let kind = (cause.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
-    io::Error::new(kind, cause.to_string())
+    io::Error::new(kind, text)
 }
 
 fn list(servers: &[String]) -> String {

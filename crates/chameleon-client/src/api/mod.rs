@@ -4,6 +4,7 @@ mod convert;
 mod error;
 mod servers;
 mod state;
+mod tls;
 mod token;
 mod types;
 mod watch;
@@ -25,6 +26,7 @@ use state::{Assembly, Broken, Mirror};
 
 pub use error::ApiError;
 pub use state::Update;
+pub use tls::Tls;
 pub use token::Token;
 pub use types::{
     CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity,
@@ -40,10 +42,12 @@ const COMMIT_TIMEOUT: Duration = Duration::from_mins(1);
 /// How to reach the servers.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// Their gRPC addresses, for example `http://config-1:8502`; tried in turn.
+    /// Their gRPC addresses, for example `http://config-1:8502`, or `https://` for TLS; tried in turn.
     pub servers: Vec<String>,
     /// The access token; a server on loopback may do without.
     pub token: Option<Token>,
+    /// How `https://` addresses are trusted, and what is shown to them.
+    pub tls: Tls,
     /// The limit of one call over all its tries. A commit has at least a minute.
     pub call_timeout: Duration,
     /// The limit for opening one connection.
@@ -55,6 +59,7 @@ impl Default for ApiSettings {
         Self {
             servers: Vec::new(),
             token: None,
+            tls: Tls::new(),
             call_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
         }

@@ -14,7 +14,8 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::Failure;
-use super::{ApiError, ApiSettings, Token};
+use super::tls::{Connector, Trouble};
+use super::{ApiError, ApiSettings, Tls, Token};
 
 /// How often all servers are tried before a call gives up.
 const ROUNDS: usize = 3;
@@ -38,6 +39,9 @@ pub(super) struct Servers {
 struct Server {
     address: String,
     endpoint: Endpoint,
+    /// For an `https://` address.
+    tls: Option<Tls>,
+    trouble: Trouble,
     // Made at the first call, because a channel needs the runtime that it will run on.
     channel: OnceLock<Channel>,
 }
@@ -45,7 +49,7 @@ struct Server {
 impl Servers {
     pub(super) fn new(settings: ApiSettings) -> Result<Self, ApiError> {
         let all: Vec<_> = (settings.servers.iter())
-            .map(|address| Server::new(address, settings.connect_timeout))
+            .map(|address| Server::new(address, &settings.tls, settings.connect_timeout))
             .collect::<Result<_, _>>()?;
         if all.is_empty() {
             return Err(ApiError::NoServers);
@@ -89,15 +93,20 @@ impl Servers {
             Some(token) => Some(token.header().await?),
         };
         let server = &self.all[index % self.all.len()];
-        let channel = server
-            .channel
-            .get_or_init(|| server.endpoint.connect_lazy());
+        let channel = server.channel.get_or_init(|| match &server.tls {
+            None => server.endpoint.connect_lazy(),
+            Some(tls) => (server.endpoint).connect_with_connector_lazy(Connector {
+                tls: tls.clone(),
+                trouble: server.trouble.clone(),
+            }),
+        });
         let client = ConfigClient::new(channel.clone());
         Ok(Try {
             client: client.max_decoding_message_size(MAX_MESSAGE_BYTES),
             tokens: TokensClient::new(channel.clone()),
             audit: AuditClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
             server: server.address.clone(),
+            trouble: server.trouble.clone(),
             token,
         })
     }
@@ -147,7 +156,7 @@ impl Servers {
                     }
                     Ok(Err(Failure::Final(error))) => return Err(error),
                     Ok(Err(Failure::Unavailable(message))) => unavailable = Some(message),
-                    Ok(Err(other)) => failure = other,
+                    Ok(Err(other)) => failure = other.because_of(&self.all[index].trouble),
                     Err(_) => failure = Failure::TimedOut,
                 }
             }
@@ -166,6 +175,7 @@ pub(super) struct Try {
     pub(super) tokens: TokensClient<Channel>,
     pub(super) audit: AuditClient<Channel>,
     pub(super) server: String,
+    pub(super) trouble: Trouble,
     token: Option<MetadataValue<Ascii>>,
 }
 
@@ -183,7 +193,7 @@ impl Try {
 }
 
 impl Server {
-    fn new(address: &str, connect_timeout: Duration) -> Result<Self, ApiError> {
+    fn new(address: &str, tls: &Tls, connect_timeout: Duration) -> Result<Self, ApiError> {
         let wrong = |reason: &str| ApiError::Address {
             address: address.to_owned(),
             reason: reason.to_owned(),
@@ -193,16 +203,18 @@ impl Server {
         } else {
             format!("http://{address}")
         };
-        if full.starts_with("https://") {
-            return Err(wrong(
-                "TLS to the server is not supported yet; use `http://`",
-            ));
-        }
         let expected = "is no address; write it like `http://127.0.0.1:8502`";
         let endpoint = Endpoint::from_shared(full.clone()).map_err(|_| wrong(expected))?;
-        if endpoint.uri().scheme_str() != Some("http") || endpoint.uri().host().is_none() {
+        let tls = match endpoint.uri().scheme_str() {
+            Some("http") => None,
+            Some("https") => Some(tls.clone()),
+            _ => return Err(wrong(expected)),
+        };
+        if endpoint.uri().host().is_none() {
             return Err(wrong(expected));
         }
+        // Read again for each connection; here so that what can't work is told at once.
+        tls.as_ref().map(Tls::config).transpose()?;
         let agent = concat!("chameleon-client/", env!("CARGO_PKG_VERSION"));
         let endpoint = (endpoint.user_agent(agent))
             .map_err(|_| wrong(expected))?
@@ -213,6 +225,8 @@ impl Server {
         Ok(Self {
             address: full,
             endpoint,
+            tls,
+            trouble: Trouble::default(),
             channel: OnceLock::new(),
         })
     }
@@ -239,13 +253,12 @@ mod tests {
             "127.0.0.1:8502",
             "http://[::1]:8502/",
         ] {
-            assert!(Server::new(address, Duration::ZERO).is_ok(), "{address}");
+            assert!(
+                Server::new(address, &Tls::new(), Duration::ZERO).is_ok(),
+                "{address}"
+            );
         }
         for (address, message) in [
-            (
-                "https://config:8502",
-                "server `https://config:8502`: TLS to the server is not supported yet; use `http://`",
-            ),
             (
                 "ftp://config",
                 "server `ftp://config`: is no address; write it like `http://127.0.0.1:8502`",
@@ -255,7 +268,7 @@ mod tests {
                 "server `a b`: is no address; write it like `http://127.0.0.1:8502`",
             ),
         ] {
-            let error = Server::new(address, Duration::ZERO).unwrap_err();
+            let error = Server::new(address, &Tls::new(), Duration::ZERO).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
         let error = Servers::new(ApiSettings::default()).unwrap_err();

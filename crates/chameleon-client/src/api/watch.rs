@@ -249,7 +249,7 @@ async fn open(
                 opened: Instant::now(),
             });
         }
-        Ok(Err(status)) => Failure::of(status, &attempt.server),
+        Ok(Err(status)) => Failure::of(status, &attempt.server).because_of(&attempt.trouble),
         Err(_) => Failure::TimedOut,
     };
     Err(failure.into_error(vec![attempt.server], limit))

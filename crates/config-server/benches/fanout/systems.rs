@@ -198,6 +198,15 @@ fn chameleon(database: Option<TestDatabase>, by_http: bool) -> anyhow::Result<Ru
         "150000",
         "--max-connections",
         "20000",
+        // All clients show one token from one address. Counted all the same, as for everybody.
+        "--max-watches-per-client",
+        "150000",
+        "--max-requests-per-client",
+        "1000000",
+        "--max-burst-per-client",
+        "1000000",
+        "--max-connections-per-address",
+        "20000",
     ]);
     let program = PathBuf::from(env!("CARGO_BIN_EXE_config-server"));
     let http = Endpoint::Http(http::Target::new(&http, Some(TOKEN))?);

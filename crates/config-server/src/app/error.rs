@@ -3,7 +3,7 @@
 use chameleon_model::Revision;
 use chameleon_model::document::Fault;
 
-use super::access::Forbidden;
+use super::access::{Forbidden, OverLimit};
 
 /// Why a use case did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub(crate) enum Error {
     /// The caller's token does not allow it; nothing was told or changed.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// The client has more of something than one may have.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
     /// Documents would be broken; nothing was changed.
     #[error("{}", lines(.0))]
     Faulty(Vec<Fault>),

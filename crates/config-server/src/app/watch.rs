@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chameleon_model::Key;
 use tokio::sync::Notify;
 
+use super::access::WatchPlace;
 use super::error::Error;
 use super::selection::Selection;
 
@@ -38,6 +39,8 @@ pub(crate) struct Watcher {
     id: u64,
     subject: Subject,
     wake: Arc<Notify>,
+    /// Among those of its client.
+    _place: WatchPlace,
 }
 
 /// What a watch is of.
@@ -66,16 +69,20 @@ impl Hub {
     }
 
     /// Opens a watch. Read the state after this call, so that no change is missed.
-    pub(crate) fn watch(self: &Arc<Self>, selection: Arc<Selection>) -> Result<Watcher, Error> {
-        self.open(Subject::Entries(selection))
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        selection: Arc<Selection>,
+        place: WatchPlace,
+    ) -> Result<Watcher, Error> {
+        self.open(Subject::Entries(selection), place)
     }
 
     /// Opens a watch of the sessions that are opened and end.
-    pub(crate) fn watch_sessions(self: &Arc<Self>) -> Result<Watcher, Error> {
-        self.open(Subject::Sessions)
+    pub(crate) fn watch_sessions(self: &Arc<Self>, place: WatchPlace) -> Result<Watcher, Error> {
+        self.open(Subject::Sessions, place)
     }
 
-    fn open(self: &Arc<Self>, subject: Subject) -> Result<Watcher, Error> {
+    fn open(self: &Arc<Self>, subject: Subject, place: WatchPlace) -> Result<Watcher, Error> {
         let wake = Arc::new(Notify::new());
         let mut registry = self.lock();
         if registry.count >= self.limit {
@@ -91,6 +98,7 @@ impl Hub {
             id,
             subject,
             wake,
+            _place: place,
         })
     }
 
@@ -237,6 +245,10 @@ mod tests {
         Arc::new(Selection::prefix(Prefix::new(text)))
     }
 
+    fn free() -> WatchPlace {
+        WatchPlace::uncounted()
+    }
+
     fn woken(watcher: &Watcher) -> bool {
         watcher.woken().now_or_never() == Some(Woken::Changed)
     }
@@ -244,10 +256,10 @@ mod tests {
     #[test]
     fn only_touched_watches_wake_and_only_once() {
         let hub = Arc::new(Hub::new(10));
-        let one = hub.watch(of_key("config/a.yml")).unwrap();
-        let folder = hub.watch(under("config/")).unwrap();
-        let all = hub.watch(under("")).unwrap();
-        let other = hub.watch(under("configs")).unwrap();
+        let one = hub.watch(of_key("config/a.yml"), free()).unwrap();
+        let folder = hub.watch(under("config/"), free()).unwrap();
+        let all = hub.watch(under(""), free()).unwrap();
+        let other = hub.watch(under("configs"), free()).unwrap();
 
         hub.wake([&key("config/a.yml"), &key("config/b.yml")]);
         assert!(woken(&one) && woken(&folder) && woken(&all) && !woken(&other));
@@ -265,9 +277,9 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let hub = Arc::new(Hub::new(2));
-        let one = hub.watch(of_key("a")).unwrap();
-        let two = hub.watch(under("a")).unwrap();
-        let error = hub.watch_sessions().err().unwrap();
+        let one = hub.watch(of_key("a"), free()).unwrap();
+        let two = hub.watch(under("a"), free()).unwrap();
+        let error = hub.watch_sessions(free()).err().unwrap();
         assert!(error.to_string().contains("2 watches are open"), "{error}");
         drop((one, two));
         assert_eq!(hub.count(), 0);
@@ -278,8 +290,8 @@ mod tests {
     #[test]
     fn sessions_are_watched_for_themselves() {
         let hub = Arc::new(Hub::new(2));
-        let entries = hub.watch(under("")).unwrap();
-        let sessions = hub.watch_sessions().unwrap();
+        let entries = hub.watch(under(""), free()).unwrap();
+        let sessions = hub.watch_sessions(free()).unwrap();
         hub.wake_sessions();
         assert!(!woken(&entries) && woken(&sessions));
         hub.wake([&key("a")]);
@@ -293,12 +305,12 @@ mod tests {
     #[test]
     fn a_stop_ends_watches_that_wait_and_those_to_come() {
         let hub = Arc::new(Hub::new(2));
-        let before = hub.watch(of_key("a")).unwrap();
+        let before = hub.watch(of_key("a"), free()).unwrap();
         let mut waiting = Box::pin(before.woken());
         assert_eq!(waiting.as_mut().now_or_never(), None);
         hub.stop();
         assert_eq!(waiting.now_or_never(), Some(Woken::Stopping));
-        let after = hub.watch(of_key("a")).unwrap();
+        let after = hub.watch(of_key("a"), free()).unwrap();
         for watcher in [&before, &before, &after, &after] {
             assert_eq!(watcher.woken().now_or_never(), Some(Woken::Stopping));
         }

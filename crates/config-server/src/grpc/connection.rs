@@ -1,17 +1,16 @@
 //! A connection as tonic serves it: it has a place among all, and has to open in time.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{Stream, stream};
-use service_kit::accept::{Accepted, Acceptor};
+use futures::stream;
+use service_kit::accept::{Accepted, Acceptor, Place, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// How long a client may take to send the text that HTTP/2 begins with. From then on it has to
 /// answer pings; before, nothing else would ever end a connection that says nothing.
@@ -21,19 +20,24 @@ const OPENING: Duration = Duration::from_secs(10);
 const PREFACE: usize = 24;
 
 /// The connections that `acceptor` accepts; they never end.
-pub(super) fn incoming(acceptor: Acceptor) -> impl Stream<Item = io::Result<Connection>> {
+pub(super) fn incoming(acceptor: Acceptor) -> impl futures::Stream<Item = io::Result<Connection>> {
     stream::unfold(acceptor, |mut acceptor| async {
-        let Accepted { stream, place, .. } = acceptor.next().await;
-        Some((Ok(Connection::new(stream, place)), acceptor))
+        let Accepted {
+            stream,
+            peer,
+            place,
+        } = acceptor.next().await;
+        Some((Ok(Connection::new(stream, peer, place)), acceptor))
     })
 }
 
 /// A connection; its place is free again when it is dropped.
-pub(super) struct Connection<S = TcpStream> {
+pub(super) struct Connection<S = Stream, P = Place> {
     stream: S,
+    peer: SocketAddr,
     /// `None` once the connection is open.
     opening: Option<Opening>,
-    _place: OwnedSemaphorePermit,
+    _place: P,
 }
 
 struct Opening {
@@ -41,11 +45,12 @@ struct Opening {
     limit: Pin<Box<Sleep>>,
 }
 
-impl<S> Connection<S> {
-    fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+impl<S, P> Connection<S, P> {
+    fn new(stream: S, peer: SocketAddr, place: P) -> Self {
         let limit = Box::pin(tokio::time::sleep(OPENING));
         Self {
             stream,
+            peer,
             opening: Some(Opening {
                 missing: PREFACE,
                 limit,
@@ -55,15 +60,18 @@ impl<S> Connection<S> {
     }
 }
 
-impl<S: Connected> Connected for Connection<S> {
-    type ConnectInfo = S::ConnectInfo;
+impl<S, P> Connected for Connection<S, P> {
+    type ConnectInfo = TcpConnectInfo;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> TcpConnectInfo {
+        TcpConnectInfo {
+            local_addr: None,
+            remote_addr: Some(self.peer),
+        }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -87,7 +95,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Connection<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -122,17 +130,20 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-    use tokio::sync::Semaphore;
+    use tokio::sync::{OwnedSemaphorePermit, Semaphore};
     use tokio::time::Instant;
 
     use super::*;
 
     const TEXT: &[u8; PREFACE] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-    fn connection(places: &Arc<Semaphore>) -> (DuplexStream, Connection<DuplexStream>) {
+    fn connection(
+        places: &Arc<Semaphore>,
+    ) -> (DuplexStream, Connection<DuplexStream, OwnedSemaphorePermit>) {
         let (client, server) = duplex(64);
         let place = Arc::clone(places).try_acquire_owned().unwrap();
-        (client, Connection::new(server, place))
+        let peer = "127.0.0.1:1".parse().unwrap();
+        (client, Connection::new(server, peer, place))
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,12 +3,13 @@
 use chameleon_proto::Invalid;
 use tonic::{Code, Status};
 
-use crate::app::access::Denied;
+use crate::app::access::{Denied, OverLimit};
 use crate::app::error::Error;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = match &error {
+            Error::OverLimit(over) => return over.into(),
             Error::Invalid(_) => Code::InvalidArgument,
             Error::Forbidden(_) => Code::PermissionDenied,
             Error::Faulty(_) => Code::FailedPrecondition,
@@ -30,7 +31,25 @@ impl From<Error> for Status {
 
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Self {
-        Self::unauthenticated(denied.to_string())
+        match denied {
+            Denied::Limited(over) => Self::from(&over),
+            denied => Self::unauthenticated(denied.to_string()),
+        }
+    }
+}
+
+impl From<&OverLimit> for Status {
+    /// With the header by which clients of gRPC know that, and when, they may try again: other
+    /// messages that are too large have the same code.
+    fn from(over: &OverLimit) -> Self {
+        let mut status = Self::resource_exhausted(over.to_string());
+        let millis = over.retry_after.as_millis().max(1);
+        if let Ok(pause) = millis.to_string().parse() {
+            status
+                .metadata_mut()
+                .insert("grpc-retry-pushback-ms", pause);
+        }
+        status
     }
 }
 

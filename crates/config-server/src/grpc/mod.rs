@@ -19,11 +19,13 @@ use chameleon_proto::v1::config_server::ConfigServer;
 use chameleon_proto::v1::tokens_server::TokensServer;
 use service_kit::Lifecycle;
 use service_kit::accept::{Acceptor, SILENCE};
+use service_kit::tls::Protocol;
 use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 
+use crate::Gate;
 use crate::app::App;
 use crate::app::access::{Caller, Peer, bearer};
 use crate::settings::Limits;
@@ -53,6 +55,7 @@ pub(crate) fn serve(
     app: &Arc<App>,
     listener: TcpListener,
     limits: Limits,
+    gate: &Gate,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
     let soft = lifecycle.soft();
@@ -76,7 +79,8 @@ pub(crate) fn serve(
         .add_service(InterceptedService::new(config, admission(app)))
         .add_service(InterceptedService::new(tokens, admission(app)))
         .add_service(InterceptedService::new(audit, admission(app)));
-    let incoming = incoming(Acceptor::new("grpc", listener, limits.connections, SILENCE));
+    let acceptor = Acceptor::new("grpc", listener, limits.connections, SILENCE);
+    let incoming = incoming(gate.at(acceptor, Protocol::Http2));
     lifecycle.own("grpc", async move {
         health_reporter.set_serving::<ConfigServer<Service>>().await;
         let closing = async {

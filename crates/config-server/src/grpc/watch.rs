@@ -42,7 +42,8 @@ pub(super) async fn watch(
     let last = (subscribe.last)
         .map(Stamp::from)
         .filter(|last| app.replica.knows(*last));
-    let watcher = app.replica.hub().watch(Arc::clone(&selection))?;
+    let place = app.access.watch_place(&caller).map_err(Error::from)?;
+    let watcher = (app.replica.hub()).watch(Arc::clone(&selection), place)?;
     // A token that ended before the watch was open has woken it in vain.
     app.access.still_admits(&caller)?;
     let connection =

@@ -7,16 +7,19 @@ mod consul;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Extensions, HeaderMap, Method, Response, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response as Answer};
 use service_kit::Lifecycle;
+use service_kit::accept::Acceptor;
 use service_kit::http::HttpLimits;
+use service_kit::tls::Protocol;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tower::{BoxError, Service, service_fn};
@@ -24,8 +27,9 @@ use tower_http::CompressionLevel;
 use tower_http::compression::predicate::SizeAbove;
 use tower_http::compression::{Compression, CompressionBody};
 
+use crate::Gate;
 use crate::app::App;
-use crate::app::access::{Peer, bearer};
+use crate::app::access::{Denied, Peer, bearer};
 use crate::settings::Limits;
 
 /// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
@@ -39,12 +43,14 @@ pub(crate) fn serve(
     admin: Option<TcpListener>,
     pages: Router,
     limits: Limits,
+    gate: &Gate,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
     let bounds = HttpLimits {
         connections: limits.connections,
         ..HttpLimits::default()
     };
+    let HttpLimits { head_timeout, .. } = bounds;
     let address = listener.local_addr().context("read the HTTP address")?;
     let mut router = Router::new()
         .merge(consul::router(Arc::clone(app), address, lifecycle.soft()))
@@ -59,13 +65,10 @@ pub(crate) fn serve(
         let guard = middleware::from_fn_with_state(Arc::clone(app), guard_metrics);
         router = router.merge(pages.layer(guard));
     }
-    service_kit::http::serve(
-        "http",
-        listener,
-        around(router, Arc::clone(app)),
-        bounds,
-        lifecycle,
-    );
+    let acceptor = Acceptor::new("http", listener, bounds.connections, bounds.silence);
+    let acceptor = gate.at(acceptor, Protocol::Http1);
+    let router = around(router, Arc::clone(app));
+    service_kit::http::serve_accepted(acceptor, router, head_timeout, lifecycle);
     Ok(())
 }
 
@@ -104,10 +107,23 @@ where
 async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next) -> Answer {
     let is_health = request.uri().path().starts_with("/health/");
     let from = peer("http", request.extensions());
-    if !is_health && let Err(denied) = app.access.admit(token(request.headers()), from) {
-        return (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response();
+    if is_health {
+        return next.run(request).await;
     }
-    next.run(request).await
+    match app.access.admit(token(request.headers()), from) {
+        Ok(_) => next.run(request).await,
+        Err(Denied::Limited(over)) => {
+            let pause = [(header::RETRY_AFTER, retry_after(over.retry_after))];
+            (StatusCode::TOO_MANY_REQUESTS, pause, format!("{over}\n")).into_response()
+        }
+        Err(denied) => (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response(),
+    }
+}
+
+/// Whole seconds, so that nobody comes back too early.
+fn retry_after(pause: Duration) -> HeaderValue {
+    let whole = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+    HeaderValue::from(whole.max(1))
 }
 
 /// Where a request comes from.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use chameleon_model::{AuditAction, AuditQuery, AuditReader};
+use test_kit::tls::Authority;
 use test_kit::{FaultProxy, eventually, postgres};
 
 use crate::support::free_listener;
@@ -85,8 +86,13 @@ impl Drop for Running {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_keeps_it_from_starting_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    for name in ["a", "b"] {
+        authority.server(&[name]).write(folder.path(), name);
+    }
     let file = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
     };
@@ -102,7 +108,7 @@ async fn what_keeps_it_from_starting_is_one_line() {
     );
     let nothing_to_serve =
         format!("load the state: the database is unavailable: `postgres://ada:***@{free}/x`: ");
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 17] = [
         (
             &[
                 "--http-listen",
@@ -164,6 +170,26 @@ async fn what_keeps_it_from_starting_is_one_line() {
             "open the store `sqlite://blocked/chameleon.db` (`--store`): ",
         ),
         (&["healthcheck", "--http-listen", &free], "check `http://"),
+        (
+            &["--tls-cert", "a.crt"],
+            "`--tls-cert` is given without `--tls-key`: give both",
+        ),
+        (
+            &["--tls-client-ca", "a.crt"],
+            "`--tls-client-ca` needs TLS: give `--tls-cert` and `--tls-key` as well",
+        ),
+        (
+            &["--tls-cert", "a.crt", "--tls-key", "missing"],
+            "read `missing` (`--tls-key`): ",
+        ),
+        (
+            &["check-config", "--tls-cert", "empty", "--tls-key", "a.key"],
+            "`empty` (`--tls-cert`) holds no certificate",
+        ),
+        (
+            &["--tls-cert", "a.crt", "--tls-key", "b.key"],
+            "the key in `b.key` (`--tls-key`) does not belong to the certificate in `a.crt`",
+        ),
     ];
     for (arguments, text) in cases {
         let output = run(folder.path(), arguments);
@@ -273,6 +299,57 @@ async fn it_serves_until_it_is_asked_to_end_and_keeps_what_it_has() {
         .map(|record| (record.action, record.target.to_string()))
         .collect();
     assert_eq!(written, [(AuditAction::Put, "a".to_owned())]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn its_healthcheck_works_within_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    // For another name than that by which the check comes.
+    let issued = authority.server(&["config.example"]);
+    issued.write(folder.path(), "server");
+    std::fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
+    let [http, grpc, admin] = [(); 3].map(|()| free_address().to_string());
+    let plain = ["--http-listen", &http, "--grpc-listen", &grpc];
+    let tls = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let arguments = [&plain[..], &tls].concat();
+    let health = |more: &[&str]| {
+        run(
+            folder.path(),
+            &[&["healthcheck"], &arguments[..], more].concat(),
+        )
+    };
+
+    let serving = Running::start(folder.path(), &arguments);
+    let output = health(&[]);
+    assert!(output.status.success(), "{output:?}");
+    // A server with another certificate is another server.
+    let other = Authority::new("other").server(&["config.example"]);
+    other.write(folder.path(), "other");
+    let with_other = ["--tls-cert", "other.crt", "--tls-key", "other.key"];
+    let output = run(
+        folder.path(),
+        &[&["healthcheck"], &plain[..], &with_other].concat(),
+    );
+    assert!(!output.status.success());
+    serving.end();
+
+    let asking = ["--tls-client-ca", "ca.crt"];
+    let serving = Running::start(folder.path(), &[&arguments[..], &asking].concat());
+    let output = health(&asking);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && text.contains("give `--admin-listen`"),
+        "{text}"
+    );
+    serving.end();
+
+    let beside = [&asking[..], &["--admin-listen", &admin]].concat();
+    let serving = Running::start(folder.path(), &[&arguments[..], &beside].concat());
+    let output = health(&beside);
+    assert!(output.status.success(), "{output:?}");
+    serving.end();
 }
 
 #[cfg(unix)]

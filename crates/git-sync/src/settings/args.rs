@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use chameleon_client::{ApiSettings, Token};
+use chameleon_client::{ApiSettings, Tls, Token};
 use secrecy::SecretString;
+use service_kit::tls::{ClientTlsArgs, TlsArgs};
 
 use super::{Settings, SourceSettings, Sources, read_sources};
 
@@ -50,6 +51,14 @@ pub struct SyncArgs {
     /// A file with the access token for the config servers
     #[arg(long, global = true, env = "CHAMELEON_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+
+    /// How the webhooks' listener speaks TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// How the config servers' TLS is spoken.
+    #[command(flatten)]
+    pub client_tls: ClientTlsArgs,
 
     /// Where the clones of the repositories are kept
     #[arg(
@@ -154,9 +163,14 @@ impl SyncArgs {
             api: ApiSettings {
                 servers: self.server.clone(),
                 token: self.token_file.clone().map(Token::file),
+                tls: Tls::from_files(
+                    self.client_tls.ca_file.clone(),
+                    self.client_tls.certificate()?,
+                ),
                 ..ApiSettings::default()
             },
             work_dir: self.work_dir.clone(),
+            tls: self.tls.load()?,
         })
     }
 

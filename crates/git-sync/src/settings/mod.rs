@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chameleon_client::ApiSettings;
+use service_kit::tls::ServerTls;
 
 pub use args::SyncArgs;
 pub use file::read_sources;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// Where the clones are kept; made if it is not there.
     pub work_dir: PathBuf,
+    /// The certificate by which webhooks are taken within TLS; plainly without.
+    pub tls: Option<ServerTls>,
 }
 
 /// A setting that can't be used: which, and what would be right.

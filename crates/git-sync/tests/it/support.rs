@@ -147,6 +147,7 @@ impl World {
             sources: Sources::new([source]).unwrap(),
             api: api_settings(&self.server.url),
             work_dir: self.work_dir(),
+            tls: None,
         }
     }
 

@@ -20,7 +20,7 @@ const TARGET: &str = "audit";
 const TOLD: usize = 20;
 
 /// A call came without a valid token, or `who` had one that has ended meanwhile.
-pub(super) fn turned_away(trail: &Trail, who: &str, peer: Peer, denied: Denied) {
+pub(super) fn turned_away(trail: &Trail, who: &str, peer: Peer, denied: &Denied) {
     let from = peer.to_string();
     let reason = denied.to_string();
     tracing::warn!(

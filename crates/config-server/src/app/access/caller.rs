@@ -155,7 +155,7 @@ impl Caller {
         forbidden
     }
 
-    fn who(&self) -> Arc<str> {
+    pub(super) fn who(&self) -> Arc<str> {
         Arc::clone(&self.principal.name)
     }
 

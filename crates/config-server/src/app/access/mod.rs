@@ -6,6 +6,7 @@
 
 pub(crate) mod audit;
 mod caller;
+mod clients;
 mod tokens;
 
 use std::collections::HashMap;
@@ -24,6 +25,10 @@ use super::audit::Trail;
 
 pub(crate) use caller::{Caller, Forbidden};
 use caller::{Principal, Proof};
+use clients::{Clients, Name};
+pub(crate) use clients::{Limited, OverLimit, WatchPlace};
+
+use crate::settings::ClientLimits;
 
 /// The shortest token that is accepted, in bytes: 128 bits in hexadecimal take 32.
 const MIN_TOKEN_BYTES: usize = 16;
@@ -39,6 +44,7 @@ pub(crate) struct Access {
     known: ArcSwap<HashMap<Secret, Known>>,
     /// All that were not revoked, as they were read last.
     tokens: ArcSwap<Vec<Token>>,
+    clients: Clients,
     /// Held while the tokens are read, so that an older list never replaces a newer one.
     reading: tokio::sync::Mutex<()>,
     trail: Arc<Trail>,
@@ -80,7 +86,7 @@ pub(crate) enum AccessError {
 }
 
 /// Why a call is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Denied {
     /// No token came with it.
     #[error("a token is needed: send it as `authorization: Bearer <token>`")]
@@ -88,6 +94,9 @@ pub(crate) enum Denied {
     /// A token came that is not known, or not any more.
     #[error("the token is not valid here: it was revoked, has expired, or never was")]
     Unknown,
+    /// The client calls too often.
+    #[error(transparent)]
+    Limited(OverLimit),
 }
 
 /// Where a call comes from.
@@ -115,6 +124,7 @@ impl Access {
             bootstrap: bootstrap.map(Secret::of),
             known: ArcSwap::default(),
             tokens: ArcSwap::default(),
+            clients: Clients::new(ClientLimits::none(), Limited::default()),
             reading: tokio::sync::Mutex::default(),
             trail,
         })
@@ -123,6 +133,12 @@ impl Access {
     /// Where what callers do and are refused is told.
     pub(crate) fn trail(&self) -> &Arc<Trail> {
         &self.trail
+    }
+
+    /// The same with limits for each client, which are counted in `limited` where they are met.
+    pub(crate) fn with_limits(mut self, limits: ClientLimits, limited: Limited) -> Self {
+        self.clients = Clients::new(limits, limited);
+        self
     }
 
     /// Fails for an address that others can reach unless a token is needed.
@@ -143,11 +159,39 @@ impl Access {
     }
 
     /// Lets a call in that shows `token`, and says whose it is; an empty one counts as none.
+    ///
+    /// Calls without a valid token count for their address, so that guessing has a limit as well.
     pub(crate) fn admit(&self, token: Option<&str>, peer: Peer) -> Result<Caller, Denied> {
-        let found = self.find(token, SystemTime::now().into());
-        let (principal, proof) =
-            found.inspect_err(|denied| audit::turned_away(&self.trail, "", peer, *denied))?;
-        Ok(Caller::new(principal, proof, peer))
+        let (principal, proof) = match self.find(token, SystemTime::now().into()) {
+            Ok(found) => found,
+            Err(denied) => {
+                let counted = self.clients.request(|| Name::of_peer(peer));
+                counted.map_err(Denied::Limited)?;
+                audit::turned_away(&self.trail, "", peer, &denied);
+                return Err(denied);
+            }
+        };
+        let caller = Caller::new(principal, proof, peer);
+        let counted = self.clients.request(|| self.client(&caller));
+        counted.map_err(Denied::Limited)?;
+        Ok(caller)
+    }
+
+    /// A place for one more watch of `caller`.
+    ///
+    /// # Errors
+    /// It has all that one client may have.
+    pub(crate) fn watch_place(&self, caller: &Caller) -> Result<WatchPlace, OverLimit> {
+        self.clients.watch(|| self.client(caller))
+    }
+
+    /// Whose limits count for `caller`: its token's, or its address's where no token is needed.
+    fn client(&self, caller: &Caller) -> Name {
+        if self.is_guarded() {
+            Name::Token(caller.who())
+        } else {
+            Name::of_peer(caller.peer())
+        }
     }
 
     /// Fails once the token that `caller` was let in with is not valid any more.
@@ -157,7 +201,8 @@ impl Access {
         };
         let valid = self.valid(&Secret(hash), SystemTime::now().into());
         if valid.is_none() {
-            audit::turned_away(&self.trail, caller.name(), caller.peer(), Denied::Unknown);
+            let denied = Denied::Unknown;
+            audit::turned_away(&self.trail, caller.name(), caller.peer(), &denied);
             return Err(Denied::Unknown);
         }
         Ok(())

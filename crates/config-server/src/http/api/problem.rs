@@ -1,14 +1,17 @@
 //! Errors as problem details (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chameleon_model::Refusal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::access::{Denied, Forbidden};
+use crate::app::access::{Denied, Forbidden, OverLimit};
 use crate::app::error::Error;
 use crate::http::body::BodyError;
+use crate::http::retry_after;
 
 /// Why a request was not served.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +27,9 @@ pub(super) struct Problem {
     /// conditions that were not met.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    /// When trying again may help.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -33,6 +39,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             reasons: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -64,7 +71,8 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, scheme);
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                let pause = self.retry_after.unwrap_or_default();
+                headers.insert(header::RETRY_AFTER, retry_after(pause));
             }
             _ => {}
         }
@@ -74,7 +82,21 @@ impl IntoResponse for Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, denied.to_string())
+        match denied {
+            Denied::Limited(over) => over.into(),
+            Denied::Missing | Denied::Unknown => {
+                Self::new(StatusCode::UNAUTHORIZED, denied.to_string())
+            }
+        }
+    }
+}
+
+impl From<OverLimit> for Problem {
+    fn from(over: OverLimit) -> Self {
+        Self {
+            retry_after: Some(over.retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, over.to_string())
+        }
     }
 }
 
@@ -98,6 +120,7 @@ impl From<BodyError> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
+            Error::OverLimit(over) => return over.clone().into(),
             Error::Invalid(_) => StatusCode::BAD_REQUEST,
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::Faulty(faults) => {

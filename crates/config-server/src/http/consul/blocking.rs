@@ -9,7 +9,7 @@ use super::answer::index_of;
 use super::duration::jittered;
 use super::error::Refused;
 use super::query::Wait;
-use crate::app::access::Caller;
+use crate::app::access::{Caller, WatchPlace};
 use crate::app::error::Error;
 use crate::app::watch::{Watcher, Woken};
 
@@ -28,11 +28,11 @@ impl Reading<'_> {
     /// Consul makes sure whenever it runs the query: before it waits, and before it answers.
     ///
     /// # Errors
-    /// There are too many watches, the caller's token ends, or the database is away and the read has
+    /// There are too many watches, of all or of the caller, the caller's token ends, or the database is away and the read has
     /// to be consistent.
     pub(super) async fn state(
         &self,
-        watch: impl FnOnce() -> Result<Watcher, Error>,
+        watch: impl FnOnce(WatchPlace) -> Result<Watcher, Error>,
         index: impl Fn(&Snapshot) -> Revision,
     ) -> Result<Arc<Snapshot>, Refused> {
         let replica = &self.face.app.replica;
@@ -42,7 +42,7 @@ impl Reading<'_> {
         let Some(wait) = self.wait else {
             return Ok(replica.snapshot());
         };
-        let watcher = watch()?;
+        let watcher = watch(self.face.app.access.watch_place(self.caller)?)?;
         let found = overtaken(self.face, self.caller, wait, &watcher, index).await?;
         if self.consistent {
             return Ok(replica.confirmed().await?);

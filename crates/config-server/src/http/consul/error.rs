@@ -1,17 +1,21 @@
 //! Refusals as Consul words them: a status and a line of plain text.
 
-use axum::http::StatusCode;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::app::access::{Denied, Forbidden};
+use crate::app::access::{Denied, Forbidden, OverLimit};
 use crate::app::error::Error;
 use crate::http::body::BodyError;
+use crate::http::retry_after;
 
 /// An answer that is no success.
 #[derive(Debug)]
 pub(super) struct Refused {
     status: StatusCode,
     text: String,
+    retry_after: Option<Duration>,
 }
 
 impl Refused {
@@ -19,6 +23,7 @@ impl Refused {
         Self {
             status,
             text: text.into(),
+            retry_after: None,
         }
     }
 
@@ -48,13 +53,30 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        (self.status, self.text).into_response()
+        let mut response = (self.status, self.text).into_response();
+        if let Some(pause) = self.retry_after {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, retry_after(pause));
+        }
+        response
     }
 }
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {
-        Self::forbidden(&denied)
+        match denied {
+            Denied::Limited(over) => over.into(),
+            denied => Self::forbidden(&denied),
+        }
+    }
+}
+
+impl From<OverLimit> for Refused {
+    fn from(over: OverLimit) -> Self {
+        Self {
+            retry_after: Some(over.retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, over.to_string())
+        }
     }
 }
 
@@ -79,6 +101,7 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::Forbidden(forbidden) => return Self::forbidden(forbidden),
+            Error::OverLimit(over) => return over.clone().into(),
             Error::Invalid(_) | Error::Faulty(_) => StatusCode::BAD_REQUEST,
             Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,

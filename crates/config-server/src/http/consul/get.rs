@@ -62,7 +62,10 @@ pub(super) async fn get(face: &Face, request: Parts) -> Result<Response, Refused
         wait,
         consistent,
     };
-    let watch = || face.app.replica.hub().watch(Arc::new(target.selection()));
+    let watch = |place| {
+        let selection = Arc::new(target.selection());
+        face.app.replica.hub().watch(selection, place)
+    };
     let snapshot = reading.state(watch, |state| target.index(state)).await?;
     let index = target.index(&snapshot);
     let answer = target.answer(face, &snapshot, layout);

@@ -186,7 +186,7 @@ async fn read(
         wait: query.wait()?,
         consistent: query.is_consistent(),
     };
-    let watch = || face.app.replica.hub().watch_sessions();
+    let watch = |place| face.app.replica.hub().watch_sessions(place);
     let snapshot = reading.state(watch, Snapshot::sessions_index).await?;
     let sessions: Vec<_> = (snapshot.sessions())
         .filter(|session| caller.owns(session) && wanted(session))
