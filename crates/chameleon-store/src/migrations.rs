@@ -25,6 +25,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 2, "0002_access_and_fleet"),
     embedded!("postgres", 3, "0003_lock_delays"),
     embedded!("postgres", 4, "0004_tokens_and_sessions"),
+    embedded!("postgres", 5, "0005_holds"),
 ];
 
 const SQLITE: &[Embedded] = &[
@@ -32,6 +33,7 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 2, "0002_access"),
     embedded!("sqlite", 3, "0003_lock_delays"),
     embedded!("sqlite", 4, "0004_tokens_and_sessions"),
+    embedded!("sqlite", 5, "0005_holds"),
 ];
 
 pub(crate) async fn run_on_postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
