@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chameleon_model::DEFAULT_HOLD;
 use chameleon_model::document::Profile;
 use secrecy::SecretString;
 use service_kit::settings::CommonArgs;
@@ -28,12 +29,15 @@ pub struct Settings {
     pub snapshot: Option<PathBuf>,
     /// Which past commits are kept.
     pub keep: Keep,
+    /// How long the hold lasts that a write puts on a key of a git source, until it counts as expired.
+    pub hold_for: Duration,
     /// The server's bounds.
     pub limits: Limits,
 }
 
 impl Default for Settings {
-    /// No token, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
+    /// No token, no profiles, SQLite, no snapshot on disk, all history, holds of 4 h, and the default
+    /// [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
@@ -41,6 +45,7 @@ impl Default for Settings {
             store_kind: "sqlite",
             snapshot: None,
             keep: Keep::default(),
+            hold_for: DEFAULT_HOLD,
             limits: Limits::default(),
         }
     }
@@ -261,6 +266,11 @@ pub struct Options {
     )]
     pub keep_revisions: Option<NonZeroU64>,
 
+    /// How long a write to a git source's key holds it before it counts as expired, such as `4h`
+    #[arg(long, global = true, default_value = "4h", value_parser = humantime::parse_duration,
+          env = "CHAMELEON_HOLD_FOR", value_name = "DURATION")]
+    pub hold_for: Duration,
+
     /// Watches at a time, long polls included
     #[arg(long, global = true, default_value_t = Limits::default().watches,
           env = "CHAMELEON_MAX_WATCHES", value_name = "COUNT")]
@@ -320,6 +330,7 @@ impl Options {
                 revisions: self.keep_revisions,
                 ..Keep::default()
             },
+            hold_for: self.hold_for,
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,
@@ -369,6 +380,7 @@ mod tests {
     fn what_is_not_said_has_the_documented_default() {
         let settings = Cli::parse_from(["x"]).options.settings().unwrap();
         assert_eq!(settings.limits, Limits::default());
+        assert_eq!(settings.hold_for, DEFAULT_HOLD);
         assert_eq!(settings.store_kind, "sqlite");
         assert!(settings.token.is_none());
     }

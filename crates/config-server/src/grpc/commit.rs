@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::Transaction;
-use chameleon_proto::{commit_response, v1};
+use chameleon_proto::{commit_response, v1, without_values};
 use prost::Message as _;
 use tonic::{Status, Streaming};
 
@@ -28,12 +28,24 @@ pub(super) async fn commit(
     let mut reservation = app.replica.reservation();
     let transaction = receive(limits, requests, &mut reservation).await?;
     match app.commit_checked(caller, transaction, reservation).await {
-        Ok(outcome) => Ok(commit_response(&outcome)),
+        Ok(effects) => Ok(v1::CommitResponse {
+            held: effects
+                .held
+                .iter()
+                .map(|hold| without_values(hold))
+                .collect(),
+            released: effects.released.iter().map(ToString::to_string).collect(),
+            skipped: (effects.skipped.iter())
+                .map(|hold| without_values(hold))
+                .collect(),
+            ..commit_response(&effects.outcome)
+        }),
         Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
             outcome: Some(v1::commit_response::Outcome::Refused(v1::Refused {
                 reasons: faults.iter().map(ToString::to_string).collect(),
                 conflict: false,
             })),
+            ..v1::CommitResponse::default()
         }),
         Err(error) => Err(error.into()),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chameleon_model::{Key, Prefix, Revision};
+use chameleon_model::{Key, Prefix, Revision, SourceName};
 use chameleon_proto::v1::config_server::Config;
 use chameleon_proto::{state_chunks, v1};
 use chameleon_store::HistoryQuery;
@@ -112,6 +112,7 @@ impl Service {
 impl Config for Service {
     type WatchStream = BoxStream<'static, Result<v1::State, Status>>;
     type ReadStream = BoxStream<'static, Result<v1::State, Status>>;
+    type HoldsStream = BoxStream<'static, Result<v1::Hold, Status>>;
 
     async fn watch(
         &self,
@@ -179,10 +180,28 @@ impl Config for Service {
         &self,
         request: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
-        let sources = (self.app.sources(&caller(&request)).into_iter())
-            .map(|(name, marker, report)| convert::source(&name, marker, report))
+        let caller = caller(&request);
+        let holds = self.app.holds(&caller);
+        let held = |source: &SourceName| {
+            let own = holds.iter().filter(|hold| hold.source == *source);
+            own.map(|hold| hold.key.to_string()).collect()
+        };
+        let sources = (self.app.sources(&caller).into_iter())
+            .map(|(name, marker, report)| v1::Source {
+                held: held(&name),
+                ..convert::source(&name, marker, report)
+            })
             .collect();
         self.counted("Sources", Ok(v1::SourcesResponse { sources }))
+    }
+
+    async fn holds(
+        &self,
+        request: Request<v1::HoldsRequest>,
+    ) -> Result<Response<Self::HoldsStream>, Status> {
+        let holds = self.app.holds(&caller(&request));
+        let messages = holds.into_iter().map(|hold| Ok(v1::Hold::from(&*hold)));
+        self.counted("Holds", Ok(stream::iter(messages).boxed()))
     }
 
     async fn report_sync(

@@ -9,7 +9,7 @@ use chameleon_model::{
     CommitId, GitOrigin, KeyError, Operation, Origin, SourceUpdate, Stage, StageTime, Transaction,
 };
 
-use crate::git::CommitObject;
+use crate::git::{CommitObject, Relation};
 use crate::settings::Source;
 
 /// How long the stages before storing took.
@@ -47,6 +47,7 @@ pub(crate) fn transaction(
     files: &BTreeMap<String, Bytes>,
     times: StageTimes,
     expected: Option<CommitId>,
+    relation: Relation,
 ) -> Result<Transaction, (String, KeyError)> {
     let operations = files
         .iter()
@@ -71,8 +72,8 @@ pub(crate) fn transaction(
         .map(ToString::to_string)
         .collect();
     Ok(Transaction {
-        request_id: None,
-        preconditions: Vec::new(),
+        // A stale mirror, or somebody who rewinds the branch, must not undo the cure of an incident.
+        keeps_holds: relation != Relation::Ahead,
         operations,
         source: Some(SourceUpdate {
             name: source.name.clone(),
@@ -91,5 +92,6 @@ pub(crate) fn transaction(
             }),
             stages: times.list(),
         },
+        ..Transaction::default()
     })
 }

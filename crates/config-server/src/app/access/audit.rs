@@ -128,5 +128,7 @@ fn name(operation: &Operation) -> String {
         Operation::Unlock { key, .. } => format!("unlock {key}"),
         Operation::OpenSession(session) => format!("open session {}", session.id),
         Operation::EndSession(session) => format!("end session {session}"),
+        Operation::Hold { key } => format!("hold {key}"),
+        Operation::Release { key } => format!("release {key}"),
     }
 }
