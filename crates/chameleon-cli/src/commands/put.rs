@@ -10,22 +10,44 @@ use chameleon_model::{Key, Operation, Origin, Precondition, Revision, Stamp, Tra
 use serde::Serialize;
 
 use super::author;
+use super::hold::HeldUntil;
 use crate::args::PutArgs;
 use crate::screen::{Answer, Screen, Tone};
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 enum Written {
-    Committed { key: String, revision: u64 },
-    Unchanged { key: String, revision: u64 },
-    Refused { key: String, reasons: Vec<String> },
+    Committed {
+        key: String,
+        revision: u64,
+        /// Absent if no git source owns the key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held: Option<HeldUntil>,
+    },
+    Unchanged {
+        key: String,
+        revision: u64,
+    },
+    Refused {
+        key: String,
+        reasons: Vec<String>,
+    },
 }
 
 impl Answer for Written {
     fn text(&self, screen: Screen) -> String {
         match self {
-            Self::Committed { key, revision } => {
-                screen.paint(Tone::Good, format!("wrote `{key}` as revision {revision}"))
+            Self::Committed {
+                key,
+                revision,
+                held,
+            } => {
+                let wrote = format!("wrote `{key}` as revision {revision}");
+                let wrote = screen.paint(Tone::Good, wrote);
+                match held {
+                    Some(held) => format!("{wrote}\n{}", held.line()),
+                    None => wrote,
+                }
             }
             Self::Unchanged { key, revision } => {
                 format!("`{key}` was so already at revision {revision}")
@@ -65,13 +87,16 @@ pub(crate) async fn run(api: &Api, args: PutArgs, screen: Screen) -> anyhow::Res
     };
     let key = key.to_string();
     let at = |stamp: Stamp| stamp.revision.0;
-    let (written, code) = match screen
-        .waiting("writing the key", api.commit(transaction))
-        .await?
-    {
+    let commit = api.commit_with_effects(transaction);
+    let effects = screen.waiting("writing the key", commit).await?;
+    let (written, code) = match effects.outcome {
         CommitOutcome::Committed(stamp) => {
-            let revision = at(stamp);
-            (Written::Committed { key, revision }, ExitCode::SUCCESS)
+            let written = Written::Committed {
+                key,
+                revision: at(stamp),
+                held: effects.held.into_iter().next().map(HeldUntil::from),
+            };
+            (written, ExitCode::SUCCESS)
         }
         CommitOutcome::Unchanged(stamp) => {
             let revision = at(stamp);

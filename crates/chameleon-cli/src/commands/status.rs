@@ -4,7 +4,7 @@ use chameleon_client::{Api, Source};
 use serde::Serialize;
 
 use super::{Moment, short};
-use crate::screen::{Answer, Screen, Tone, trimmed};
+use crate::screen::{Answer, Screen, Tone, harmless, trimmed};
 use crate::waterfall::duration_text;
 
 #[derive(Serialize)]
@@ -32,6 +32,8 @@ struct SourceRow {
     /// The newest commit, if it was rejected.
     rejected: Option<String>,
     faults: Vec<String>,
+    /// Keys that pushes do not reach.
+    held: Vec<String>,
 }
 
 impl From<Source> for SourceRow {
@@ -43,6 +45,7 @@ impl From<Source> for SourceRow {
             revision: source.stamp.map(|stamp| stamp.revision.0),
             at: source.at.map(Moment::from),
             rejected: rejected.as_ref().map(|report| report.commit.to_string()),
+            held: source.held.iter().map(ToString::to_string).collect(),
             faults: rejected.map(|report| report.faults).unwrap_or_default(),
         }
     }
@@ -102,6 +105,10 @@ impl Answer for Status {
             lines.extend([String::new(), trimmed(&table)]);
             for fault in self.sources.iter().flat_map(|source| &source.faults) {
                 lines.push(format!("  {fault}"));
+            }
+            for key in self.sources.iter().flat_map(|source| &source.held) {
+                let held = format!("  held: {}: pushes do not reach it", harmless(key));
+                lines.push(screen.paint(Tone::Bad, format!("{held} (`chameleon hold` says why)")));
             }
         }
         lines.join("\n")

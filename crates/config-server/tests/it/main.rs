@@ -33,6 +33,7 @@ mod consul_pages;
 mod consul_sessions;
 mod consul_txn;
 mod fleet;
+mod holds;
 mod keeping;
 mod pages;
 mod replicas;

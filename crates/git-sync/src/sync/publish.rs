@@ -95,3 +95,36 @@ pub(crate) fn transaction(
         ..Transaction::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{SourceSettings, Sources};
+
+    #[test]
+    fn only_a_commit_that_follows_ends_holds() {
+        let sources = Sources::new([SourceSettings {
+            name: "shop".to_owned(),
+            repository: "/srv/git/shop.git".to_owned(),
+            ..SourceSettings::default()
+        }]);
+        let source = sources.unwrap().iter().next().unwrap().clone();
+        let commit = CommitObject {
+            id: "c1".into(),
+            parents: Vec::new(),
+            author: "Ada".to_owned(),
+            message: "Change".to_owned(),
+            committed_at: 0,
+        };
+        for (relation, keeps) in [
+            (Relation::Ahead, false),
+            (Relation::Behind, true),
+            (Relation::Unknown, true),
+        ] {
+            let files = BTreeMap::new();
+            let times = StageTimes::default();
+            let made = transaction(&source, &commit, &files, times, None, relation).unwrap();
+            assert_eq!(made.keeps_holds, keeps, "{relation:?}");
+        }
+    }
+}
