@@ -18,6 +18,7 @@ pub(super) enum Wish {
 }
 
 impl Draft<'_> {
+    /// Puts back what git has at a held key.
     pub(super) fn release(&mut self, key: &Key) -> Result<(), Refusal> {
         let Some(hold) = self.base.hold(key.as_str()) else {
             return Err(Refusal::NotOnHold { key: key.clone() });

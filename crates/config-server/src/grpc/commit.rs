@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::Transaction;
+use chameleon_model::{Hold, Transaction};
 use chameleon_proto::{commit_response, v1, without_values};
 use prost::Message as _;
 use tonic::{Status, Streaming};
@@ -18,6 +18,9 @@ use crate::settings::Limits;
 /// How long the next message may take: what has come takes room from other writers meanwhile.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 
+/// How many holds an answer tells of each kind, so that it stays below what clients take.
+const TOLD: usize = 300;
+
 /// Receives a transaction, has it stored, and answers what became of it.
 pub(super) async fn commit(
     app: &Arc<App>,
@@ -29,15 +32,11 @@ pub(super) async fn commit(
     let transaction = receive(limits, requests, &mut reservation).await?;
     match app.commit_checked(caller, transaction, reservation).await {
         Ok(effects) => Ok(v1::CommitResponse {
-            held: effects
-                .held
-                .iter()
-                .map(|hold| without_values(hold))
+            held: told(&effects.held),
+            released: (effects.released.iter().take(TOLD))
+                .map(ToString::to_string)
                 .collect(),
-            released: effects.released.iter().map(ToString::to_string).collect(),
-            skipped: (effects.skipped.iter())
-                .map(|hold| without_values(hold))
-                .collect(),
+            skipped: told(&effects.skipped),
             ..commit_response(&effects.outcome)
         }),
         Err(Error::Faulty(faults)) => Ok(v1::CommitResponse {
@@ -49,6 +48,11 @@ pub(super) async fn commit(
         }),
         Err(error) => Err(error.into()),
     }
+}
+
+fn told(holds: &[Arc<Hold>]) -> Vec<v1::Hold> {
+    let first = holds.iter().take(TOLD);
+    first.map(|hold| without_values(hold)).collect()
 }
 
 async fn receive(

@@ -22,6 +22,9 @@ use crate::settings::Limits;
 /// How large an answer in one message may become, below what clients take by default.
 const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
+/// How many held keys of one source are told.
+const MAX_HELD: usize = 1_000;
+
 /// The service as tonic calls it.
 pub(super) struct Service {
     app: Arc<App>,
@@ -184,7 +187,9 @@ impl Config for Service {
         let holds = self.app.holds(&caller);
         let held = |source: &SourceName| {
             let own = holds.iter().filter(|hold| hold.source == *source);
-            own.map(|hold| hold.key.to_string()).collect()
+            own.take(MAX_HELD)
+                .map(|hold| hold.key.to_string())
+                .collect()
         };
         let sources = (self.app.sources(&caller).into_iter())
             .map(|(name, marker, report)| v1::Source {

@@ -105,15 +105,11 @@ async fn a_commit_that_changes_the_file_ends_the_hold() {
     world.push(&[(BETA, Some(CURE))]).await;
     assert_eq!(world.server.api.holds().await.unwrap(), []);
     // And one that has the file no more.
-    commit(
-        &world,
-        Operation::Hold {
-            key: Key::new(BETA).unwrap(),
-        },
-    )
-    .await;
-    world.push(&[(BETA, None)]).await;
-    assert_eq!(world.server.value(BETA).await, None);
+    let file = "config/location.yml";
+    let key = Key::new(file).unwrap();
+    commit(&world, Operation::Hold { key }).await;
+    world.push(&[(file, None)]).await;
+    assert_eq!(world.server.value(file).await, None);
     assert_eq!(world.server.api.holds().await.unwrap(), []);
     world.server.stop().await;
 }
