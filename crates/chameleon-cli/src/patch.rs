@@ -22,9 +22,9 @@ pub(crate) fn of(
 ) -> anyhow::Result<String> {
     let mut patch = mail(holds);
     for hold in holds {
-        let path = path(&hold.key, folder)?;
+        let file = file_of(&hold.key, folder)?;
         let git = hold.git.as_ref().map(|git| &git.value);
-        change(&mut patch, &path, &hold.key, git, live.get(&hold.key))?;
+        change(&mut patch, &file, &hold.key, git, live.get(&hold.key))?;
     }
     Ok(patch)
 }
@@ -88,7 +88,7 @@ fn sender(author: &str) -> String {
 }
 
 /// Where the key's file stands in the repository: sources put their files at `{prefix}config/`.
-fn path(key: &Key, folder: &str) -> anyhow::Result<String> {
+fn file_of(key: &Key, folder: &str) -> anyhow::Result<String> {
     let key = key.as_str();
     let file = match key.strip_prefix("config/") {
         Some(file) => file,
@@ -106,7 +106,7 @@ fn path(key: &Key, folder: &str) -> anyhow::Result<String> {
 
 fn change(
     patch: &mut String,
-    path: &str,
+    file: &str,
     key: &Key,
     git: Option<&Bytes>,
     live: Option<&Bytes>,
@@ -119,7 +119,7 @@ fn change(
         text.with_context(|| format!("the value of key `{key}` is not text; commit it by hand"))
     };
     let (before, after) = (text(git)?, text(live)?);
-    let (old, new) = (quoted("a/", path), quoted("b/", path));
+    let (old, new) = (quoted("a/", file), quoted("b/", file));
     let _ = writeln!(patch, "diff --git {old} {new}");
     let mut names = (named(&old), named(&new));
     match (git, live) {
@@ -243,7 +243,9 @@ mod tests {
             let file = |key: &str| at.join("deploy/settings").join(&key["config/".len()..]);
             std::fs::create_dir_all(at.join("deploy/settings/schemas")).unwrap();
             for (key, value, _) in CASES {
-                value.map(|value| std::fs::write(file(key), value).unwrap());
+                if let Some(value) = value {
+                    std::fs::write(file(key), value).unwrap();
+                }
             }
             git(at, &["add", "."]);
             git(at, &["commit", "-q", "-m", "Begin"]);
@@ -289,10 +291,10 @@ mod tests {
             ("teams/maps/config/a.yml", "config", "config/a.yml"),
             ("config/a.yml", ".", "a.yml"),
         ] {
-            let path = path(&Key::new(key).unwrap(), folder).unwrap();
+            let path = file_of(&Key::new(key).unwrap(), folder).unwrap();
             assert_eq!(path, expected, "{key}");
         }
-        assert!(path(&Key::new("elsewhere/a").unwrap(), "config").is_err());
+        assert!(file_of(&Key::new("elsewhere/a").unwrap(), "config").is_err());
     }
 
     #[test]

@@ -133,11 +133,11 @@ async fn git_is_overruled_brought_along_and_put_back() {
     assert_eq!(server.printed(&["hold"]).await, "no key is held\n");
 
     // A key is frozen as it is, for as long as is said.
-    let held = server
+    let frozen = server
         .json(&["hold", PROD, "--for", "30m", "--reason", "do not touch"])
         .await;
-    assert_eq!(held["outcome"], "held", "{held}");
-    assert_eq!(held["keys"][0]["source"], "shop", "{held}");
+    assert_eq!(frozen["outcome"], "held", "{frozen}");
+    assert_eq!(frozen["keys"][0]["source"], "shop", "{frozen}");
     let listed = server.json(&["hold"]).await;
     let hold = &listed["holds"][0];
     assert_eq!(

@@ -64,16 +64,16 @@ impl Draft<'_> {
             };
             let before = self.base.get(key.as_str()).map(|entry| git_value(entry));
             let after = self.get(&key).map(git_value);
-            let held = self.base.hold(key.as_str());
-            let git = held.map_or_else(|| before.clone(), |hold| hold.git.clone());
+            // What belongs to a source and is not held is as git has it.
+            let (git, against) = match self.base.hold(key.as_str()) {
+                Some(hold) => (hold.git.clone(), Some(hold.against.clone())),
+                None => (before.clone(), before.clone()),
+            };
             let is_released = match self.wishes.get(&key) {
-                Some(Wish::Hold) => false,
                 Some(Wish::Release) => after == git,
                 None if after == before => continue,
-                None => false,
+                Some(Wish::Hold) | None => false,
             };
-            // What belongs to a source and is not held is as git has it.
-            let against = held.map(|hold| hold.against.clone()).or(before);
             let hold = against.filter(|_| !is_released).map(|against| Hold {
                 key: key.clone(),
                 source: source.clone(),

@@ -86,7 +86,9 @@ impl Checker {
         }
         let mut faults = verdict.faults;
         if transaction.source.is_some() {
-            faults.iter_mut().for_each(|fault| name_hold(fault, after));
+            for fault in &mut faults {
+                name_hold(fault, after);
+            }
         }
         Err(Error::Faulty(faults))
     }

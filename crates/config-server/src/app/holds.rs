@@ -257,9 +257,9 @@ mod tests {
         let soft = CancellationToken::new();
         let run = watchman(held).run(now, soft.clone());
         let story = async {
-            tokio::time::sleep(four_hours - Duration::from_millis(1)).await;
+            tokio::time::sleep_until(started + four_hours / 2).await;
             assert_eq!(text(), "");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep_until(started + four_hours + Duration::from_millis(2)).await;
             let told = text();
             assert!(
                 told.contains("the hold on key `a`, put by `ada` 4.0 h before, has expired"),

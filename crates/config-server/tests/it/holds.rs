@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chameleon_proto::v1;
+use chameleon_proto::v1::commit_response::Outcome;
 use chameleon_store::Store;
 use config_server::Settings;
 use futures::TryStreamExt as _;
@@ -188,7 +189,6 @@ async fn a_release_puts_back_what_git_has(store: Arc<dyn Store>) {
     assert_eq!(keys(&holds(&server).await), [BETA, PROD]);
 
     // An override is judged as any other write is, and changes nothing if it is broken.
-    use v1::commit_response::Outcome;
     let broken = answer(&server, by_ada(), vec![put(BETA, "a: x\n")]).await;
     assert!(
         matches!(broken.outcome, Some(Outcome::Refused(_))),

@@ -297,10 +297,10 @@ proptest! {
             });
             let source = "main".into();
             for key in state.keys_of(&source) {
-                match state.hold(key.as_str()) {
-                    Some(hold) => prop_assert_eq!(hold.git.as_ref().map(|git| git.value.clone()), git(key.as_str())),
-                    None => prop_assert_eq!(state.get(key.as_str()).map(|entry| entry.value.clone()), git(key.as_str())),
-                }
+                let entry = state.get(key.as_str()).map(|entry| entry.value.clone());
+                let hold = state.hold(key.as_str());
+                let known = hold.map_or(entry, |hold| hold.git.as_ref().map(|git| git.value.clone()));
+                prop_assert_eq!(known, git(key.as_str()));
             }
             let releases = state.holds().map(|hold| Operation::Release { key: hold.key.clone() });
             let released = after(&state, 4, of(releases.collect()));

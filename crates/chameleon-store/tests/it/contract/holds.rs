@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    CommitId, GitValue, Hold, HoldChange, Operation, Outcome, Revision, Snapshot, SourceName,
-    SourceUpdate, Timestamp, Transaction,
+    CommitId, GitValue, Hold, HoldChange, Operation, Origin, Outcome, Revision, Snapshot,
+    SourceName, SourceUpdate, Timestamp, Transaction,
 };
 use chameleon_store::HistoryQuery;
 
@@ -27,11 +27,15 @@ fn sync(expected: Option<&str>, commit: &str, operations: Vec<Operation>) -> Tra
 }
 
 fn by_ada(operation: Operation) -> Transaction {
-    let mut transaction = only(operation);
-    transaction.origin.author = "ada".to_owned();
-    transaction.origin.message = "vendor A is down \0 \u{1f525}".to_owned();
-    transaction.hold_for = Some(HOUR);
-    transaction
+    Transaction {
+        origin: Origin {
+            author: "ada".to_owned(),
+            message: "vendor A is down \0 \u{1f525}".to_owned(),
+            ..Origin::default()
+        },
+        hold_for: Some(HOUR),
+        ..only(operation)
+    }
 }
 
 fn git(value: &'static str) -> GitValue {
@@ -71,13 +75,13 @@ pub(crate) async fn everything_about_a_hold_is_kept(place: &impl Place) {
         expires: at.after(HOUR),
         revision: Revision(2),
     };
-    assert_eq!(held(&writer.state), [expected.clone()]);
+    assert_eq!(held(&writer.state), std::slice::from_ref(&expected));
     assert!(matches!(&*history[0].holds, [HoldChange::Put(hold)] if **hold == expected));
     follower.look().await;
     let loaded = Replica::at(place).await;
     for state in [&follower.state, &loaded.state] {
         assert_eq!(content(state), content(&writer.state));
-        assert_eq!(held(state), [expected.clone()]);
+        assert_eq!(held(state), std::slice::from_ref(&expected));
     }
 }
 
