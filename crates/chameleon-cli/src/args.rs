@@ -284,7 +284,7 @@ pub(crate) struct HoldArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArgs {
-    /// The keys.
+    /// The keys; one that ends in `/` stands for all held keys under it.
     #[arg(required = true)]
     pub(crate) keys: Vec<String>,
     /// Why, for the history.

@@ -1,6 +1,6 @@
 //! `chameleon hold` and `chameleon release`: keys that stay as they are against git.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use chameleon_client::{Api, CommitEffects, CommitOutcome, HeldKey, Selection};
 use chameleon_model::{Hold, Key, Operation, Origin, Timestamp, Transaction};
 use serde::Serialize;
 
-use super::{Moment, author};
+use super::{Moment, Target, author};
 use crate::args::{HoldArgs, ReleaseArgs};
 use crate::patch;
 use crate::screen::{Answer, Screen, Tone, harmless, print, trimmed};
@@ -218,14 +218,40 @@ pub(crate) async fn release(
     args: ReleaseArgs,
     screen: Screen,
 ) -> anyhow::Result<ExitCode> {
-    let keys = parsed(&args.keys)?;
+    let keys = held_at(api, &args.keys, screen).await?;
+    let names = keys.iter().map(ToString::to_string).collect();
     let operations = keys.into_iter().map(|key| Operation::Release { key });
     let commit = api.commit_with_effects(transaction(operations, args.reason));
     let effects = screen.waiting("releasing the keys", commit).await?;
     finish(effects, screen, |revision, _| Done::Released {
-        keys: args.keys,
+        keys: names,
         revision,
     })
+}
+
+/// The keys that are named, and all held ones under the prefixes that are.
+async fn held_at(api: &Api, names: &[String], screen: Screen) -> anyhow::Result<BTreeSet<Key>> {
+    let mut keys = BTreeSet::new();
+    let mut holds = None;
+    for name in names {
+        let prefix = match Target::parse(name)? {
+            Target::Key(key) => {
+                keys.insert(key);
+                continue;
+            }
+            Target::Prefix(prefix) => prefix,
+        };
+        if holds.is_none() {
+            holds = Some(screen.waiting("asking for the holds", api.holds()).await?);
+        }
+        let under = (holds.iter().flatten()).filter(|hold| prefix.covers(&hold.key));
+        let before = keys.len();
+        keys.extend(under.map(|hold| hold.key.clone()));
+        if keys.len() == before {
+            bail!("no key under `{prefix}` is held; `chameleon hold` lists the keys that are");
+        }
+    }
+    Ok(keys)
 }
 
 fn parsed(keys: &[String]) -> anyhow::Result<Vec<Key>> {

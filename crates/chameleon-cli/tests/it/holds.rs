@@ -125,7 +125,7 @@ async fn git_is_overruled_brought_along_and_put_back() {
     );
 
     let released = server
-        .printed(&["release", PROD, "--reason", "A is back"])
+        .printed(&["release", "config/", "--reason", "A is back"])
         .await;
     let told = format!("released `{PROD}`: what git has is live as revision 3\n");
     assert_eq!(released, told);
@@ -171,6 +171,7 @@ async fn what_cannot_be_held_or_released_is_said() {
         (&["hold", "--as-commit"], "git has what is live already"),
         (&["hold", "--for", "1h"], "required"),
         (&["hold", "a/../b"], "a `..` segment"),
+        (&["release", "config/"], "no key under `config/` is held"),
         (&["release"], "required"),
     ] {
         let text = server.failed(arguments).await;
