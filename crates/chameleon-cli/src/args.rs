@@ -136,6 +136,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Bring keys to what an export says.
     Import(ImportArgs),
+    /// Keep keys of a git source as they are; without a key, list what is held.
+    Hold(HoldArgs),
+    /// End the holds on keys, and put back what git has.
+    Release(ReleaseArgs),
     /// Create, list, rotate and revoke tokens; takes the bootstrap token.
     Token {
         #[command(subcommand)]
@@ -257,6 +261,48 @@ pub(crate) struct PutArgs {
     /// Why, for the history.
     #[arg(long, short, default_value = "")]
     pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// The keys, for example `config/location-prod.yml`.
+    pub(crate) keys: Vec<String>,
+    /// How long before somebody should look, such as `4h`; the server's setting if left out.
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration,
+        requires = "keys",
+        conflicts_with = "as_commit"
+    )]
+    pub(crate) hold_for: Option<Duration>,
+    /// Why, for whoever lists the holds, and for the history.
+    #[arg(
+        long,
+        short = 'm',
+        alias = "message",
+        default_value = "",
+        requires = "keys",
+        conflicts_with = "as_commit"
+    )]
+    pub(crate) reason: String,
+    /// Print the patch that brings git to what is live, for `git am` or `git apply`; of these keys, or
+    /// of all that are held.
+    #[arg(long)]
+    pub(crate) as_commit: bool,
+    /// The folder of the repository whose files the source applies, for the paths in the patch.
+    #[arg(long, default_value = "config", requires = "as_commit")]
+    pub(crate) folder: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
+    /// The keys; one that ends in `/` stands for all held keys under it.
+    #[arg(required = true)]
+    pub(crate) keys: Vec<String>,
+    /// Why, for the history.
+    #[arg(long, short = 'm', alias = "message", default_value = "")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]

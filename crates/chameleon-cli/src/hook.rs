@@ -243,6 +243,7 @@ mod tests {
 
     fn source(applied: Option<&str>, report: Option<(&str, bool)>) -> Source {
         Source {
+            held: Vec::new(),
             name: "main".into(),
             commit: applied.map(Into::into),
             stamp: None,
@@ -291,6 +292,7 @@ mod tests {
                 deleted: false,
             }],
             deliveries: Vec::new(),
+            holds: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod dump;
 mod hook;
+mod patch;
 mod screen;
 mod shell;
 pub mod stack;
@@ -94,6 +95,10 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<ExitCode>
         Command::Export(args) => commands::export::run(&bulk_api(global)?, args, screen).await?,
         Command::Import(args) => {
             return commands::import::run(&bulk_api(global)?, args, screen).await;
+        }
+        Command::Hold(args) => return commands::hold::run(&api(global)?, args, screen).await,
+        Command::Release(args) => {
+            return commands::hold::release(&api(global)?, args, screen).await;
         }
         Command::Token { command } => {
             commands::token::run(&api(global)?, command, screen).await?;

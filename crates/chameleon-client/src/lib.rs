@@ -11,9 +11,10 @@ mod live;
 mod outcomes;
 
 pub use api::{
-    Api, ApiError, ApiSettings, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff,
-    Fleet, HistoryQuery, Identity, Instance, IssuedToken, KeyChange, RolledBack, Secret, Selection,
-    ServerStatus, Source, State, SyncReport, Tls, Token, TokenInfo, Update, Watch,
+    Api, ApiError, ApiSettings, CommitEffects, CommitOutcome, CommitRecord, Delivery, Difference,
+    EntryDiff, Fleet, HeldKey, HistoryQuery, HoldChange, Identity, Instance, IssuedToken,
+    KeyChange, RolledBack, Secret, Selection, ServerStatus, Source, State, SyncReport, Tls, Token,
+    TokenInfo, Update, Watch,
 };
 pub use builder::{Builder, ConnectError};
 pub use chameleon::{BindError, Chameleon};

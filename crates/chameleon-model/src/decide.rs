@@ -1,16 +1,20 @@
 //! The rules by which transactions become commits. Pure: the stores run them on the newest state, and
 //! keep what they lead to only if it still is the newest.
 
+mod holds;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::{
-    Change, Commit, CommitId, Entry, Key, Operation, Outcome, Precondition, Prefix, Refusal,
-    RequestId, Revision, Session, SessionBehavior, SessionChange, SessionId, Snapshot, SourceName,
-    SourceUpdate, Stamp, Tag, Timestamp, Transaction,
+    Change, Commit, CommitId, DEFAULT_HOLD, Entry, GitValue, Hold, HoldChange, Key, Operation,
+    Outcome, Precondition, Prefix, Refusal, RequestId, Revision, Session, SessionBehavior,
+    SessionChange, SessionId, Snapshot, SourceName, SourceUpdate, Stamp, Tag, Timestamp,
+    Transaction,
 };
+use holds::Wish;
 
 /// What a store knows beside the snapshot when it decides a group.
 #[derive(Debug, Default)]
@@ -84,8 +88,12 @@ impl Decided {
             return Outcome::Refused(refusals);
         }
         let delayed = std::mem::take(&mut draft.delayed);
-        let (changes, sessions) = draft.into_changes();
-        let outcome = if changes.is_empty() && sessions.is_empty() {
+        let Effects {
+            changes,
+            sessions,
+            holds,
+        } = draft.into_effects();
+        let outcome = if changes.is_empty() && sessions.is_empty() && holds.is_empty() {
             Outcome::Unchanged(self.snapshot.stamp())
         } else {
             let held = self.snapshot.stamp();
@@ -101,6 +109,7 @@ impl Decided {
                 origin: transaction.origin,
                 changes,
                 sessions,
+                holds,
             };
             self.snapshot = (self.snapshot)
                 .apply(&commit)
@@ -123,11 +132,22 @@ impl Decided {
     }
 }
 
-/// A transaction at work: the base with the keys and sessions touched so far.
+/// What a transaction does to its base.
+struct Effects {
+    changes: Vec<Change>,
+    sessions: Vec<SessionChange>,
+    holds: Vec<HoldChange>,
+}
+
+/// A transaction at work: the base with the keys, sessions and holds touched so far.
 struct Draft<'a> {
     base: &'a Snapshot,
     known: &'a Known,
     revision: Revision,
+    /// See [`Transaction::keeps_holds`].
+    keeps_holds: bool,
+    wishes: BTreeMap<Key, Wish>,
+    holds: BTreeMap<Key, Option<Hold>>,
     entries: BTreeMap<Key, Option<Entry>>,
     sessions: BTreeMap<SessionId, Option<Arc<Session>>>,
     delayed: BTreeMap<Key, Timestamp>,
@@ -139,6 +159,9 @@ impl<'a> Draft<'a> {
             base,
             known,
             revision: base.stamp().revision.next(),
+            keeps_holds: false,
+            wishes: BTreeMap::new(),
+            holds: BTreeMap::new(),
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
             delayed: BTreeMap::new(),
@@ -152,11 +175,16 @@ impl<'a> Draft<'a> {
         if let Some(update) = &transaction.source {
             refusals.extend(marker_moved(update, &self.known.markers));
         }
+        self.keeps_holds = transaction.keeps_holds;
         for operation in &transaction.operations {
             refusals.extend(self.operate(operation, transaction.source.as_ref()).err());
         }
-        if let Some(update) = &transaction.source {
-            self.drop_vanished(&update.name, &transaction.operations);
+        match &transaction.source {
+            Some(update) => self.drop_vanished(&update.name, &transaction.operations),
+            None => self.put_holds(
+                &transaction.origin,
+                transaction.hold_for.unwrap_or(DEFAULT_HOLD),
+            ),
         }
         refusals
     }
@@ -195,8 +223,7 @@ impl<'a> Draft<'a> {
     ) -> Result<(), Refusal> {
         match operation {
             Operation::Put { key, value, flags } => {
-                let owner = self.get(key).and_then(|entry| entry.owner.clone());
-                let owner = match (source, owner) {
+                let owner = match (source, self.owner(key)) {
                     (Some(update), Some(owner)) if owner != update.name => {
                         return Err(Refusal::OwnedByOther {
                             key: key.clone(),
@@ -206,15 +233,38 @@ impl<'a> Draft<'a> {
                     (Some(update), _) => Some(update.name.clone()),
                     (None, owner) => owner,
                 };
+                if source.is_some() {
+                    let offered = GitValue {
+                        value: value.clone(),
+                        flags: *flags,
+                    };
+                    if self.stays_held(key, Some(offered)) {
+                        return Ok(());
+                    }
+                }
                 let entry = self.write(key, value, *flags);
                 entry.owner = owner;
             }
+            // Of a source's new state only its puts count, and what it has not.
+            Operation::Delete { key } if source.is_some() && self.hold(key).is_some() => {}
             Operation::Delete { key } => self.delete(key),
             Operation::DeletePrefix { prefix } => {
                 for entry in self.entries_where(prefix, |_| true) {
-                    self.delete(&entry.key);
+                    if source.is_none() || self.hold(&entry.key).is_none() {
+                        self.delete(&entry.key);
+                    }
                 }
             }
+            Operation::Hold { key } | Operation::Release { key } if source.is_some() => {
+                return Err(Refusal::HoldInUpdate { key: key.clone() });
+            }
+            Operation::Hold { key } => {
+                if self.base.owner_of(key.as_str()).is_none() {
+                    return Err(Refusal::NotOwned { key: key.clone() });
+                }
+                self.wishes.insert(key.clone(), Wish::Hold);
+            }
+            Operation::Release { key } => self.release(key)?,
             Operation::Lock {
                 key,
                 value,
@@ -291,12 +341,29 @@ impl<'a> Draft<'a> {
                 _ => None,
             })
             .collect();
+        let held: Vec<_> = (self.base.holds())
+            .filter(|hold| hold.source == *source && !kept.contains(&hold.key))
+            .map(|hold| hold.key.clone())
+            .collect();
+        for key in held {
+            if !self.stays_held(&key, None) {
+                self.delete(&key);
+            }
+        }
         for entry in
             self.entries_where(&Prefix::all(), |entry| entry.owner.as_ref() == Some(source))
         {
-            if !kept.contains(&entry.key) {
+            if !kept.contains(&entry.key) && self.hold(&entry.key).is_none() {
                 self.delete(&entry.key);
             }
+        }
+    }
+
+    /// Whose `key` is, also where it is deleted.
+    fn owner(&self, key: &Key) -> Option<SourceName> {
+        match self.get(key) {
+            Some(entry) => entry.owner.clone(),
+            None => self.base.owner_of(key.as_str()).cloned(),
         }
     }
 
@@ -316,7 +383,7 @@ impl<'a> Draft<'a> {
             modify_revision: self.revision,
             lock_index: 0,
             session: None,
-            owner: None,
+            owner: self.owner(key),
         });
         entry.value = value.clone();
         entry.flags = flags;
@@ -365,7 +432,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The net changes: what ends as it began is none.
-    fn into_changes(self) -> (Vec<Change>, Vec<SessionChange>) {
+    fn into_effects(self) -> Effects {
         let mut changes = Vec::new();
         for (key, entry) in self.entries {
             match (self.base.get(key.as_str()), entry) {
@@ -388,7 +455,12 @@ impl<'a> Draft<'a> {
                 (None, None) => {}
             }
         }
-        (changes, sessions)
+        let holds = holds::changes(self.base, self.holds);
+        Effects {
+            changes,
+            sessions,
+            holds,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pure heart of Chameleon: what its words mean, without I/O and without an async runtime.
 //!
 //! * [`Key`], [`Prefix`], [`Entry`], [`Session`]: what the store holds;
+//! * [`Hold`]: a key that is kept as it is against its git source;
 //! * [`Transaction`], [`Operation`], [`Precondition`], [`Outcome`], [`Commit`]: how it changes;
 //! * [`Snapshot`], [`Stamp`]: the whole of it at one revision, and that state's name;
 //! * [`Right`], [`Rule`], [`Grant`], [`Token`]: who may do what;
@@ -13,6 +14,7 @@ pub mod check;
 mod decide;
 pub mod document;
 mod entry;
+mod hold;
 mod key;
 mod snapshot;
 mod stamp;
@@ -27,6 +29,7 @@ pub use audit::{
 };
 pub use decide::{Decided, Known, decide};
 pub use entry::{Entry, MAX_VALUE_BYTES, Session, SessionBehavior, SessionId};
+pub use hold::{DEFAULT_HOLD, GitValue, Hold, HoldChange};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
 pub use snapshot::{NotContiguous, Snapshot, SnapshotParts};
 pub use stamp::{Epoch, Revision, Stamp, Tag, Timestamp};

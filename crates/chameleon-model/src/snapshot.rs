@@ -6,10 +6,11 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::{
-    Change, Commit, Entry, Key, Prefix, Revision, Session, SessionChange, SessionId, Stamp,
+    Change, Commit, Entry, Hold, HoldChange, Key, Prefix, Revision, Session, SessionChange,
+    SessionId, SourceName, Stamp,
 };
 
-/// All entries and live sessions at one [`Stamp`].
+/// All entries, live sessions and holds at one [`Stamp`].
 ///
 /// Cloning is cheap, and two snapshots share what they have in common, so each commit yields a new
 /// one while readers keep the old.
@@ -21,6 +22,7 @@ pub struct Snapshot {
     tombstones: OrdMap<Key, Revision>,
     sessions: OrdMap<SessionId, Arc<Session>>,
     sessions_changed: Revision,
+    holds: OrdMap<Key, Arc<Hold>>,
 }
 
 /// The parts of a [`Snapshot`], as a store loads them.
@@ -38,6 +40,8 @@ pub struct SnapshotParts {
     pub sessions: Vec<Session>,
     /// The revision that last opened or ended a session, as far as it is known.
     pub sessions_changed: Revision,
+    /// All holds.
+    pub holds: Vec<Hold>,
 }
 
 impl Snapshot {
@@ -93,6 +97,33 @@ impl Snapshot {
     /// The revision that last opened or ended any session, as [`index_of`](Self::index_of).
     pub fn sessions_index(&self) -> Revision {
         self.sessions_changed.max(self.floor)
+    }
+
+    /// The hold on `key`.
+    pub fn hold(&self, key: &str) -> Option<&Arc<Hold>> {
+        self.holds.get(key)
+    }
+
+    /// All holds, ordered by key.
+    pub fn holds(&self) -> impl Iterator<Item = &Arc<Hold>> {
+        self.holds.values()
+    }
+
+    /// The git source that `key` belongs to, which may be held as deleted.
+    pub fn owner_of(&self, key: &str) -> Option<&SourceName> {
+        let entry = self.get(key).and_then(|entry| entry.owner.as_ref());
+        entry.or_else(|| self.hold(key).map(|hold| &hold.source))
+    }
+
+    /// The keys that belong to `source`, those that are held as deleted last.
+    pub fn keys_of<'a>(&'a self, source: &'a SourceName) -> impl Iterator<Item = &'a Key> {
+        let entries = (self.entries.values())
+            .filter(move |entry| entry.owner.as_ref() == Some(source))
+            .map(|entry| &entry.key);
+        let gone = (self.holds.values())
+            .filter(move |hold| hold.source == *source && !self.entries.contains_key(&hold.key))
+            .map(|hold| &hold.key);
+        entries.chain(gone)
     }
 
     /// The revision that last changed `key`, its deletion included; the floor if none is known.
@@ -153,6 +184,16 @@ impl Snapshot {
                 }
             }
         }
+        for change in &commit.holds {
+            match change {
+                HoldChange::Put(hold) => {
+                    state.holds.insert(hold.key.clone(), Arc::clone(hold));
+                }
+                HoldChange::Ended(key) => {
+                    state.holds.remove(key);
+                }
+            }
+        }
         Ok(state)
     }
 
@@ -194,6 +235,9 @@ impl From<SnapshotParts> for Snapshot {
                 .map(|session| (session.id, Arc::new(session)))
                 .collect(),
             sessions_changed: parts.sessions_changed,
+            holds: (parts.holds.into_iter())
+                .map(|hold| (hold.key.clone(), Arc::new(hold)))
+                .collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::{Entry, Key, Prefix, Revision, Session, SessionId, Stamp, Timestamp};
+use crate::{Entry, HoldChange, Key, Prefix, Revision, Session, SessionId, Stamp, Timestamp};
 
 /// A set of operations that is applied whole or not at all.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,11 @@ pub struct Transaction {
     pub operations: Vec<Operation>,
     /// Set when the transaction is a git source's new state.
     pub source: Option<SourceUpdate>,
+    /// How long the holds that it puts last; the server's setting if absent.
+    pub hold_for: Option<Duration>,
+    /// Ends no hold, even where git has another file by now: the source's branch was rewound, or a
+    /// mirror of it lags.
+    pub keeps_holds: bool,
     /// Who asks, and on what grounds.
     pub origin: Origin,
 }
@@ -76,6 +81,16 @@ pub enum Operation {
     OpenSession(Session),
     /// Ends a session and frees or deletes what it has locked; nothing happens if it is not live.
     EndSession(SessionId),
+    /// Keeps a key of a git source as it is, or keeps it on.
+    Hold {
+        /// Which.
+        key: Key,
+    },
+    /// Ends a hold, and puts back what git has there.
+    Release {
+        /// Which.
+        key: Key,
+    },
 }
 
 /// What must hold for a transaction to be applied.
@@ -250,6 +265,8 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Sessions that were opened or ended.
     pub sessions: Vec<SessionChange>,
+    /// Holds that were put, renewed or ended, ordered by key.
+    pub holds: Vec<HoldChange>,
 }
 
 /// The net effect of a commit on one key.
@@ -379,6 +396,24 @@ pub enum Refusal {
         /// Whose it is.
         owner: SourceName,
     },
+    /// No git source would change the key.
+    #[error("key `{key}` belongs to no git source, so that there is nothing to hold it against")]
+    NotOwned {
+        /// Which key.
+        key: Key,
+    },
+    /// A git source's new state says nothing about holds.
+    #[error("key `{key}`: a source's new state neither holds nor releases; send that apart")]
+    HoldInUpdate {
+        /// Which key.
+        key: Key,
+    },
+    /// There is no hold to release.
+    #[error("key `{key}` is not held; `chameleon hold` lists the keys that are")]
+    NotOnHold {
+        /// Which key.
+        key: Key,
+    },
 }
 
 fn found(revision: Option<Revision>) -> String {
@@ -403,6 +438,8 @@ impl fmt::Debug for Operation {
             Self::Unlock { key, session, .. } => write!(f, "Unlock({key:?}, {session})"),
             Self::OpenSession(session) => write!(f, "OpenSession({})", session.id),
             Self::EndSession(session) => write!(f, "EndSession({session})"),
+            Self::Hold { key } => write!(f, "Hold({key:?})"),
+            Self::Release { key } => write!(f, "Release({key:?})"),
         }
     }
 }

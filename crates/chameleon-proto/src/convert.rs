@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    CommitId, Entry, Epoch, GitOrigin, Key, MAX_VALUE_BYTES, Operation, Origin, Outcome,
-    Precondition, Prefix, Refusal, RequestId, Revision, SessionId, SourceName, SourceUpdate, Stage,
-    StageTime, Stamp, Tag, Transaction,
+    CommitId, Entry, Epoch, GitOrigin, GitValue, Hold, Key, MAX_VALUE_BYTES, Operation, Origin,
+    Outcome, Precondition, Prefix, Refusal, RequestId, Revision, SessionId, SourceName,
+    SourceUpdate, Stage, StageTime, Stamp, Tag, Timestamp, Transaction,
 };
 use uuid::Uuid;
 
@@ -89,6 +89,69 @@ impl TryFrom<v1::Entry> for Entry {
     }
 }
 
+impl From<&Hold> for v1::Hold {
+    fn from(hold: &Hold) -> Self {
+        Self {
+            git: hold.git.as_ref().map(Into::into),
+            against: Some((&hold.against).into()),
+            ..without_values(hold)
+        }
+    }
+}
+
+/// The message for `hold` without what git has and had there.
+pub fn without_values(hold: &Hold) -> v1::Hold {
+    v1::Hold {
+        key: hold.key.to_string(),
+        source: hold.source.to_string(),
+        author: hold.author.clone(),
+        reason: hold.reason.clone(),
+        since_us: hold.since.0,
+        expires_us: hold.expires.0,
+        revision: hold.revision.0,
+        git: None,
+        against: None,
+    }
+}
+
+impl From<&GitValue> for v1::GitValue {
+    fn from(git: &GitValue) -> Self {
+        Self {
+            value: git.value.clone(),
+            flags: git.flags,
+        }
+    }
+}
+
+impl From<v1::GitValue> for GitValue {
+    fn from(git: v1::GitValue) -> Self {
+        Self {
+            value: git.value,
+            flags: git.flags,
+        }
+    }
+}
+
+impl TryFrom<v1::Hold> for Hold {
+    type Error = Invalid;
+
+    fn try_from(hold: v1::Hold) -> Result<Self, Invalid> {
+        Ok(Self {
+            key: key("hold.key", &hold.key)?,
+            source: SourceName::from(hold.source.as_str()),
+            git: hold.git.map(Into::into),
+            against: (hold.against)
+                .ok_or_else(|| invalid("hold.against", "is missing"))?
+                .into(),
+            author: hold.author,
+            reason: hold.reason,
+            since: Timestamp(hold.since_us),
+            expires: Timestamp(hold.expires_us),
+            revision: Revision(hold.revision),
+        })
+    }
+}
+
 impl From<Operation> for v1::Operation {
     /// # Panics
     /// On operations about sessions: those have no place in this contract.
@@ -119,6 +182,8 @@ impl From<Operation> for v1::Operation {
                 flags,
                 session,
             } => Wire::Unlock(locking(key, value, flags, session)),
+            Operation::Hold { key } => Wire::Hold(key.to_string()),
+            Operation::Release { key } => Wire::Release(key.to_string()),
             Operation::OpenSession(_) | Operation::EndSession(_) => {
                 unreachable!("sessions are opened by the Consul dialect, inside the server")
             }
@@ -147,6 +212,12 @@ impl TryFrom<v1::Operation> for Operation {
             },
             Some(Wire::DeletePrefix(prefix)) => Self::DeletePrefix {
                 prefix: Prefix::new(&prefix),
+            },
+            Some(Wire::Hold(name)) => Self::Hold {
+                key: key("hold", &name)?,
+            },
+            Some(Wire::Release(name)) => Self::Release {
+                key: key("release", &name)?,
             },
             Some(Wire::Lock(lock)) => {
                 let put = lock.put.ok_or_else(|| invalid("lock.put", MISSING))?;
@@ -340,6 +411,8 @@ pub fn transaction(
             .map(Operation::try_from)
             .collect::<Result<_, _>>()?,
         source: header.source.map(SourceUpdate::try_from).transpose()?,
+        hold_for: (header.hold_for_ms != 0).then(|| Duration::from_millis(header.hold_for_ms)),
+        keeps_holds: header.keeps_holds,
         origin: Origin::try_from(header.origin.unwrap_or_default())?,
     })
 }
@@ -359,6 +432,11 @@ pub fn commit_requests(transaction: Transaction) -> Vec<v1::CommitRequest> {
             .collect(),
         origin: Some(transaction.origin.into()),
         source: transaction.source.map(Into::into),
+        // Rounded up: 0 would be the server's setting.
+        hold_for_ms: transaction.hold_for.map_or(0, |lasts| {
+            u64::try_from(lasts.as_nanos().div_ceil(1_000_000)).map_or(u64::MAX, |ms| ms.max(1))
+        }),
+        keeps_holds: transaction.keeps_holds,
     };
     let operations = transaction.operations.into_iter().map(v1::Operation::from);
     let chunks = chunks(operations, prost::Message::encoded_len);
@@ -436,6 +514,7 @@ pub fn commit_response(outcome: &Outcome) -> v1::CommitResponse {
     };
     v1::CommitResponse {
         outcome: Some(wire),
+        ..v1::CommitResponse::default()
     }
 }
 
@@ -528,6 +607,8 @@ mod tests {
                 flags
             }),
             keys().prop_map(|key| Operation::Delete { key }),
+            keys().prop_map(|key| Operation::Hold { key }),
+            keys().prop_map(|key| Operation::Release { key }),
             "[a-z/]{0,9}".prop_map(|text| Operation::DeletePrefix {
                 prefix: Prefix::new(&text)
             }),
@@ -547,9 +628,12 @@ mod tests {
         fn transactions_survive_the_wire(
             operations in prop::collection::vec(operations(), 0..20),
             id in any::<u128>(),
+            hold_ms in 0_u64..9,
         ) {
             let sent = Transaction {
                 request_id: Some(RequestId(Uuid::from_u128(id))),
+                hold_for: (hold_ms > 0).then(|| Duration::from_millis(hold_ms)),
+                keeps_holds: hold_ms % 2 == 0,
                 operations,
                 source: Some(SourceUpdate {
                     name: "main".into(),
@@ -572,6 +656,7 @@ mod tests {
             prop_assert_eq!(got.operations, sent.operations);
             prop_assert_eq!(got.source, sent.source);
             prop_assert_eq!(got.request_id, sent.request_id);
+            prop_assert_eq!((got.hold_for, got.keeps_holds), (sent.hold_for, sent.keeps_holds));
         }
 
         #[test]
@@ -604,6 +689,33 @@ mod tests {
                 .sum::<usize>(),
             5_000
         );
+    }
+
+    #[test]
+    fn holds_survive_the_wire() {
+        let git = |value: &'static str| GitValue {
+            value: value.into(),
+            flags: 7,
+        };
+        let hold = Hold {
+            key: Key::new("config/a.yml").unwrap(),
+            source: "main".into(),
+            git: None,
+            against: git("a: 1\n"),
+            author: "ada".to_owned(),
+            reason: "why".to_owned(),
+            since: Timestamp(5),
+            expires: Timestamp(9),
+            revision: Revision(3),
+        };
+        let of_git = Hold {
+            git: Some(git("")),
+            ..hold.clone()
+        };
+        for hold in [hold, of_git] {
+            assert_eq!(Hold::try_from(v1::Hold::from(&hold)), Ok(hold));
+        }
+        assert!(Hold::try_from(v1::Hold::default()).is_err());
     }
 
     #[test]

@@ -7,7 +7,9 @@ mod audit;
 mod codec;
 mod convert;
 
-pub use convert::{Invalid, commit_requests, commit_response, state_chunks, transaction};
+pub use convert::{
+    Invalid, commit_requests, commit_response, state_chunks, transaction, without_values,
+};
 
 /// Messages, client and server of `chameleon.v1`, as generated.
 #[expect(

@@ -30,6 +30,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 2, "0002_access_and_fleet"),
     embedded!("postgres", 3, "0003_lock_delays"),
     embedded!("postgres", 4, "0004_tokens_and_sessions"),
+    embedded!("postgres", 5, "0005_holds"),
     embedded!("postgres", 6, "0006_audit"),
     embedded!("postgres", 7, "0007_instances"),
 ];
@@ -39,6 +40,7 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 2, "0002_access"),
     embedded!("sqlite", 3, "0003_lock_delays"),
     embedded!("sqlite", 4, "0004_tokens_and_sessions"),
+    embedded!("sqlite", 5, "0005_holds"),
     embedded!("sqlite", 6, "0006_audit"),
 ];
 

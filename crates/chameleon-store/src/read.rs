@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{
-    Change, Commit, Known, Operation, Prefix, Revision, Scope, Session, SessionChange, SessionId,
-    Snapshot, SnapshotParts, SourceMarker, Stamp, Transaction,
+    Change, Commit, HoldChange, Known, Operation, Prefix, Revision, Scope, Session, SessionChange,
+    SessionId, Snapshot, SnapshotParts, SourceMarker, Stamp, Transaction,
 };
 
 use crate::backend::{Argument, Sql, Tx};
 use crate::records::{epoch_number, number};
 use crate::rows::{
-    self, ChangeRow, Head, HeadRow, LockDelayRow, RenewalRow, RequestRow, RevisionRow, SessionRow,
-    SourceRow, StampRow, TombstoneRow, TransactionRow,
+    self, ChangeRow, Head, HeadRow, HoldRow, LockDelayRow, RenewalRow, RequestRow, RevisionRow,
+    SessionRow, SourceRow, StampRow, TombstoneRow, TransactionRow,
 };
 use crate::{Changes, HistoryQuery, REPLAY_LIMIT, StoreError};
 
@@ -49,6 +49,17 @@ macro_rules! sessions {
     };
 }
 
+macro_rules! holds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.key, c.revision, c.held, c.source, c.git_value, c.git_flags, \
+             c.against_value, c.against_flags, c.author, c.reason, c.since_micros, \
+             c.expires_micros FROM hold_changes c ",
+            $rest
+        )
+    };
+}
+
 pub(crate) async fn head<T: Tx>(tx: &mut T) -> Result<Head, StoreError> {
     let rows: Vec<HeadRow> = tx.rows(T::HEAD, Vec::new()).await?;
     let row = (rows.into_iter().next())
@@ -65,12 +76,14 @@ pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
     let sessions =
         sessions!("JOIN sessions l ON c.session = l.session AND c.revision = l.revision");
     let sessions_changed = "SELECT COALESCE(max(revision), 0) AS revision FROM session_changes";
+    let holds = holds!("JOIN holds l ON c.key = l.key AND c.revision = l.revision");
     let floor = Argument::Number(number(head.floor));
     let parts = Parts {
         changes: tx.rows(changes, Vec::new()).await?,
         tombstones: tx.rows(tombstones, vec![floor]).await?,
         sessions: tx.rows(sessions, Vec::new()).await?,
         sessions_changed: tx.rows(sessions_changed, Vec::new()).await?,
+        holds: tx.rows(holds, Vec::new()).await?,
     };
     parts.snapshot(head.stamp, head.floor)
 }
@@ -95,12 +108,17 @@ pub(crate) async fn state_at<T: Tx>(
     );
     let sessions_changed =
         "SELECT COALESCE(max(revision), 0) AS revision FROM session_changes WHERE revision <= $1";
+    let holds = holds!(
+        "JOIN (SELECT key, max(revision) AS revision FROM hold_changes WHERE revision <= $1 \
+         GROUP BY key) l ON c.key = l.key AND c.revision = l.revision WHERE c.held"
+    );
     let at = Argument::Number(number(revision));
     let parts = Parts {
         changes: tx.rows(changes, vec![at.clone()]).await?,
         tombstones: Vec::new(),
         sessions: tx.rows(sessions, vec![at.clone()]).await?,
-        sessions_changed: tx.rows(sessions_changed, vec![at]).await?,
+        sessions_changed: tx.rows(sessions_changed, vec![at.clone()]).await?,
+        holds: tx.rows(holds, vec![at]).await?,
     };
     parts.snapshot(stamp, head.floor)
 }
@@ -131,6 +149,7 @@ struct Parts {
     tombstones: Vec<TombstoneRow>,
     sessions: Vec<SessionRow>,
     sessions_changed: Vec<RevisionRow>,
+    holds: Vec<HoldRow>,
 }
 
 impl Parts {
@@ -143,6 +162,7 @@ impl Parts {
                 .collect::<Result<_, _>>()?,
             entries: Vec::with_capacity(self.changes.len()),
             sessions: Vec::new(),
+            holds: Vec::new(),
             sessions_changed: match self.sessions_changed.first() {
                 Some(row) => rows::revision(row.revision)?,
                 None => Revision::ZERO,
@@ -159,6 +179,11 @@ impl Parts {
         for row in self.sessions {
             if let SessionChange::Opened(session) = row.try_into()? {
                 parts.sessions.push(Arc::unwrap_or_clone(session));
+            }
+        }
+        for row in self.holds {
+            if let HoldChange::Put(hold) = row.try_into()? {
+                parts.holds.push(Arc::unwrap_or_clone(hold));
             }
         }
         Ok(parts.into())
@@ -207,6 +232,7 @@ pub(crate) async fn way_from<T: Tx>(
         transactions!("revision > $1 AND revision <= $2"),
         changes!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
         sessions!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.session"),
+        holds!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
         range,
     );
     Ok(Changes::Since(commits.await?))
@@ -256,6 +282,10 @@ pub(crate) async fn history<T: Tx>(
             sessions!("WHERE c.revision IN ({}) ORDER BY c.revision, c.session"),
             list
         ),
+        format!(
+            holds!("WHERE c.revision IN ({}) ORDER BY c.revision, c.key"),
+            list
+        ),
         Vec::new(),
     )
     .await?;
@@ -275,11 +305,7 @@ fn selection(query: &HistoryQuery, floor: Revision) -> Option<(String, Vec<Argum
         "SELECT revision FROM transactions WHERE revision >= $1 AND revision < $2".to_owned();
     if let Some(key) = &query.key {
         arguments.push(Argument::Text(key.as_str().to_owned()));
-        let n = arguments.len();
-        let _ = write!(
-            sql,
-            " AND revision IN (SELECT revision FROM changes WHERE key = ${n})"
-        );
+        touching(&mut sql, &format!("key = ${}", arguments.len()));
     }
     if let Some(prefix) = &query.prefix {
         // Keys have no control characters, and Postgres refuses some in its text.
@@ -288,17 +314,12 @@ fn selection(query: &HistoryQuery, floor: Revision) -> Option<(String, Vec<Argum
         }
         if !prefix.as_str().is_empty() {
             arguments.push(Argument::Text(prefix.as_str().to_owned()));
-            let n = arguments.len();
-            let _ = write!(
-                sql,
-                " AND revision IN (SELECT revision FROM changes WHERE key >= ${n}"
-            );
+            let mut under = format!("key >= ${}", arguments.len());
             if let Some(end) = end_of(prefix) {
                 arguments.push(Argument::Text(end));
-                let n = arguments.len();
-                let _ = write!(sql, " AND key < ${n}");
+                let _ = write!(under, " AND key < ${}", arguments.len());
             }
-            sql.push(')');
+            touching(&mut sql, &under);
         }
     }
     if let Some(scopes) = &query.within {
@@ -312,13 +333,19 @@ fn selection(query: &HistoryQuery, floor: Revision) -> Option<(String, Vec<Argum
         } else {
             any.join(" OR ")
         };
-        let _ = write!(
-            sql,
-            " AND revision IN (SELECT revision FROM changes WHERE {any})"
-        );
+        touching(&mut sql, &any);
     }
     sql.push_str(" ORDER BY revision DESC LIMIT $3");
     Some((sql, arguments))
+}
+
+/// Adds that a transaction has changed a key, or its hold, that meets `condition`.
+fn touching(sql: &mut String, condition: &str) {
+    let _ = write!(
+        sql,
+        " AND revision IN (SELECT revision FROM changes WHERE {condition} \
+         UNION ALL SELECT revision FROM hold_changes WHERE {condition})"
+    );
 }
 
 /// The condition on a change's key to lie in `scope`.
@@ -353,12 +380,14 @@ async fn commits<T: Tx>(
     transactions: impl Into<Sql> + Send,
     changes: impl Into<Sql> + Send,
     sessions: impl Into<Sql> + Send,
+    holds: impl Into<Sql> + Send,
     arguments: Vec<Argument>,
 ) -> Result<Vec<Arc<Commit>>, StoreError> {
     let transactions: Vec<TransactionRow> = tx.rows(transactions, arguments.clone()).await?;
     let changes: Vec<ChangeRow> = tx.rows(changes, arguments.clone()).await?;
-    let sessions: Vec<SessionRow> = tx.rows(sessions, arguments).await?;
-    rows::commits(transactions, changes, sessions)
+    let sessions: Vec<SessionRow> = tx.rows(sessions, arguments.clone()).await?;
+    let holds: Vec<HoldRow> = tx.rows(holds, arguments).await?;
+    rows::commits(transactions, changes, sessions, holds)
 }
 
 /// What the database knows of the sources and requests that `group` names.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chameleon_model::{
-    Change, Commit, Decided, Epoch, Outcome, RequestId, Revision, Session, SessionBehavior,
-    SessionChange, SourceUpdate, Stamp,
+    Change, Commit, Decided, Epoch, HoldChange, Outcome, RequestId, Revision, Session,
+    SessionBehavior, SessionChange, SourceUpdate, Stamp,
 };
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -29,6 +29,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) ended: Vec<Uuid>,
     /// Keys whose locks cannot be taken, until when.
     pub(crate) delayed: Vec<(&'a str, i64)>,
+    pub(crate) hold_changes: Vec<HoldRecord<'a>>,
+    /// Keys that are held after the batch, by the revision that put or last changed their holds.
+    pub(crate) held: Vec<(&'a str, i64)>,
+    pub(crate) released: Vec<&'a str>,
     pub(crate) sources: Vec<SourceRecord<'a>>,
     pub(crate) requests: Vec<RequestRecord>,
 }
@@ -88,6 +92,21 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) opened_by: &'a str,
 }
 
+pub(crate) struct HoldRecord<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) revision: i64,
+    pub(crate) held: bool,
+    pub(crate) source: &'a str,
+    pub(crate) git_value: Option<&'a [u8]>,
+    pub(crate) git_flags: i64,
+    pub(crate) against_value: &'a [u8],
+    pub(crate) against_flags: i64,
+    pub(crate) author: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) since_micros: i64,
+    pub(crate) expires_micros: i64,
+}
+
 pub(crate) struct SourceRecord<'a> {
     pub(crate) name: &'a str,
     pub(crate) git_commit: &'a str,
@@ -125,6 +144,10 @@ impl<'a> Batch<'a> {
             })
             .collect();
         let (opened, ended) = newest_sessions(&session_changes);
+        let hold_changes: Vec<_> = (decided.commits.iter())
+            .flat_map(|commit| commit.holds.iter().map(|change| hold_of(commit, change)))
+            .collect();
+        let (held, released) = newest_holds(&hold_changes);
         Self {
             from: stamp_of(from),
             to: stamp_of(decided.snapshot.stamp()),
@@ -137,6 +160,9 @@ impl<'a> Batch<'a> {
             delayed: (decided.delayed.iter())
                 .map(|(key, until)| (key.as_str(), until.0))
                 .collect(),
+            hold_changes,
+            held,
+            released,
             sources: newest_sources(&decided.moved),
             requests: decided.answered.iter().filter_map(request_of).collect(),
         }
@@ -258,6 +284,40 @@ fn session_of<'a>(commit: &Commit, change: &'a SessionChange) -> SessionRecord<'
     }
 }
 
+fn hold_of<'a>(commit: &Commit, change: &'a HoldChange) -> HoldRecord<'a> {
+    let revision = number(commit.stamp.revision);
+    match change {
+        HoldChange::Put(hold) => HoldRecord {
+            key: hold.key.as_str(),
+            revision,
+            held: true,
+            source: &hold.source.0,
+            git_value: hold.git.as_ref().map(|git| &*git.value),
+            git_flags: hold.git.as_ref().map_or(0, |git| git.flags.cast_signed()),
+            against_value: &hold.against.value,
+            against_flags: hold.against.flags.cast_signed(),
+            author: &hold.author,
+            reason: &hold.reason,
+            since_micros: hold.since.0,
+            expires_micros: hold.expires.0,
+        },
+        HoldChange::Ended(key) => HoldRecord {
+            key: key.as_str(),
+            revision,
+            held: false,
+            source: "",
+            git_value: None,
+            git_flags: 0,
+            against_value: &[],
+            against_flags: 0,
+            author: "",
+            reason: "",
+            since_micros: 0,
+            expires_micros: 0,
+        },
+    }
+}
+
 /// A group may touch a key several times; the changes come in revision order, the last one counts.
 fn newest_changes<'a>(changes: &[ChangeRecord<'a>]) -> Vec<LatestRecord<'a>> {
     let newest: BTreeMap<_, _> = (changes.iter())
@@ -285,6 +345,21 @@ fn newest_sessions(changes: &[SessionRecord<'_>]) -> (Vec<(Uuid, i64)>, Vec<Uuid
         .map(|change| change.session)
         .collect();
     (opened, ended)
+}
+
+fn newest_holds<'a>(changes: &[HoldRecord<'a>]) -> (Vec<(&'a str, i64)>, Vec<&'a str>) {
+    let newest: BTreeMap<_, _> = (changes.iter())
+        .map(|change| (change.key, change))
+        .collect();
+    let held = (newest.values())
+        .filter(|change| change.held)
+        .map(|change| (change.key, change.revision))
+        .collect();
+    let released = (newest.values())
+        .filter(|change| !change.held)
+        .map(|change| change.key)
+        .collect();
+    (held, released)
 }
 
 fn newest_sources(moved: &[(SourceUpdate, Stamp)]) -> Vec<SourceRecord<'_>> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    Change, Commit, CommitId, Entry, Epoch, GitOrigin, Grant, Key, Origin, Outcome, RequestId,
-    Revision, Right, Rule, Scope, Session, SessionBehavior, SessionChange, SessionId, SourceMarker,
-    SourceName, SourceUpdate, Stage, StageTime, Stamp, Tag, Timestamp, Token, TokenHash, TokenName,
+    Change, Commit, CommitId, Entry, Epoch, GitOrigin, GitValue, Grant, Hold, HoldChange, Key,
+    Origin, Outcome, RequestId, Revision, Right, Rule, Scope, Session, SessionBehavior,
+    SessionChange, SessionId, SourceMarker, SourceName, SourceUpdate, Stage, StageTime, Stamp, Tag,
+    Timestamp, Token, TokenHash, TokenName,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -119,6 +120,24 @@ row! {
         lock_delay_nanos: i64,
         create_revision: i64,
         opened_by: String,
+    }
+}
+
+row! {
+    /// What a commit did to a hold.
+    HoldRow {
+        key: String,
+        revision: i64,
+        held: bool,
+        source: String,
+        git_value: Option<Vec<u8>>,
+        git_flags: i64,
+        against_value: Vec<u8>,
+        against_flags: i64,
+        author: String,
+        reason: String,
+        since_micros: i64,
+        expires_micros: i64,
     }
 }
 
@@ -300,6 +319,32 @@ impl TryFrom<SessionRow> for SessionChange {
     }
 }
 
+impl TryFrom<HoldRow> for HoldChange {
+    type Error = StoreError;
+
+    fn try_from(row: HoldRow) -> Result<Self, StoreError> {
+        let key = key(&row.key)?;
+        if !row.held {
+            return Ok(Self::Ended(key));
+        }
+        let value = |value: Vec<u8>, flags: i64| GitValue {
+            value: Bytes::from(value),
+            flags: flags.cast_unsigned(),
+        };
+        Ok(Self::Put(Arc::new(Hold {
+            key,
+            source: SourceName(row.source.into()),
+            git: row.git_value.map(|git| value(git, row.git_flags)),
+            against: value(row.against_value, row.against_flags),
+            author: row.author,
+            reason: row.reason,
+            since: Timestamp(row.since_micros),
+            expires: Timestamp(row.expires_micros),
+            revision: revision(row.revision)?,
+        })))
+    }
+}
+
 /// The rules of `grant` as they are stored.
 pub(crate) fn stored_rules(grant: &Grant) -> Json<Vec<StoredRule>> {
     let stored = |rule: &Rule| StoredRule {
@@ -436,6 +481,7 @@ impl TryFrom<TransactionRow> for Commit {
             },
             changes: Vec::new(),
             sessions: Vec::new(),
+            holds: Vec::new(),
         })
     }
 }
@@ -445,6 +491,7 @@ pub(crate) fn commits(
     transactions: Vec<TransactionRow>,
     changes: Vec<ChangeRow>,
     sessions: Vec<SessionRow>,
+    holds: Vec<HoldRow>,
 ) -> Result<Vec<Arc<Commit>>, StoreError> {
     let mut commits = BTreeMap::new();
     for row in transactions {
@@ -457,6 +504,10 @@ pub(crate) fn commits(
     for row in sessions {
         let commit = (commits.get_mut(&row.revision)).ok_or_else(|| orphan(row.revision))?;
         commit.sessions.push(row.try_into()?);
+    }
+    for row in holds {
+        let commit = (commits.get_mut(&row.revision)).ok_or_else(|| orphan(row.revision))?;
+        commit.holds.push(row.try_into()?);
     }
     Ok(commits.into_values().map(Arc::new).collect())
 }

@@ -176,6 +176,14 @@ async fn commit_at_once(
     }
     // The time is not known yet. It decides nothing here, and the commits get it below.
     let mut decided = decide(base, group.to_vec(), Known::default(), new_tag);
+    // Whoever holds a key does so from the time on that the database tells.
+    if decided
+        .commits
+        .iter()
+        .any(|commit| !commit.holds.is_empty())
+    {
+        return Ok(None);
+    }
     let batch = Batch::of(base.stamp(), &decided);
     if !batch.moves_head() {
         return Ok(None);
@@ -343,7 +351,7 @@ const STEP: u64 = 10_000;
 ///
 /// The order matters: were a deletion forgotten before the values that it ended, these would be
 /// live again.
-const COMPACTION: [&str; 6] = [
+const COMPACTION: [&str; 8] = [
     "DELETE FROM transactions WHERE revision IN \
      (SELECT revision FROM transactions WHERE revision < $1 LIMIT $2)",
     "DELETE FROM changes WHERE (key, revision) IN (\
@@ -361,6 +369,12 @@ const COMPACTION: [&str; 6] = [
      WHERE n.session = c.session AND n.revision > c.revision AND n.revision <= $1) LIMIT $2)",
     "DELETE FROM session_changes WHERE (session, revision) IN (\
      SELECT session, revision FROM session_changes WHERE revision < $1 AND NOT live LIMIT $2)",
+    "DELETE FROM hold_changes WHERE (key, revision) IN (\
+     SELECT c.key, c.revision FROM hold_changes c WHERE c.revision < $1 AND EXISTS (\
+     SELECT 1 FROM hold_changes n WHERE n.key = c.key AND n.revision > c.revision \
+     AND n.revision <= $1) LIMIT $2)",
+    "DELETE FROM hold_changes WHERE (key, revision) IN (\
+     SELECT key, revision FROM hold_changes WHERE revision < $1 AND NOT held LIMIT $2)",
 ];
 
 async fn compact(store: &impl Backend, floor: Revision) -> Result<(), StoreError> {

@@ -183,6 +183,19 @@ fn measure(registry: &Registry, app: &Arc<App>) {
             app.replica.snapshot().len() as f64
         });
     }
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    {
+        gauge(
+            "chameleon_holds",
+            "Keys that are held against their git source",
+            |app| app.count_holds().0 as f64,
+        );
+        gauge(
+            "chameleon_holds_expired",
+            "Of the held keys, those that are held for longer than they were meant to",
+            |app| app.count_holds().1 as f64,
+        );
+    }
     gauge(
         "chameleon_snapshot_age_seconds",
         "Time since the store last answered: how old the served state may be",

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chameleon_model::DEFAULT_HOLD;
 use chameleon_model::document::Profile;
 use secrecy::SecretString;
 use service_kit::settings::CommonArgs;
@@ -33,12 +34,15 @@ pub struct Settings {
     pub keep: Keep,
     /// What this server is to the others on its database.
     pub replica: Replica,
+    /// How long the hold lasts that a write puts on a key of a git source, until it counts as expired.
+    pub hold_for: Duration,
     /// The server's bounds.
     pub limits: Limits,
 }
 
 impl Default for Settings {
-    /// No token, no TLS, no profiles, SQLite, no snapshot on disk, all history, and the default [`Limits`].
+    /// No token, no TLS, no profiles, SQLite, no snapshot on disk, all history, holds of 4 h, and the
+    /// default [`Limits`].
     fn default() -> Self {
         Self {
             token: None,
@@ -48,6 +52,7 @@ impl Default for Settings {
             snapshot: None,
             keep: Keep::default(),
             replica: Replica::default(),
+            hold_for: DEFAULT_HOLD,
             limits: Limits::default(),
         }
     }
@@ -360,6 +365,10 @@ pub struct Options {
         value_name = "DURATION"
     )]
     pub keep_audit: Duration,
+    /// How long a write to a git source's key holds it before it counts as expired, such as `4h`
+    #[arg(long, global = true, default_value = "4h", value_parser = humantime::parse_duration,
+          env = "CHAMELEON_HOLD_FOR", value_name = "DURATION")]
+    pub hold_for: Duration,
 
     /// Watches at a time, long polls included
     #[arg(long, global = true, default_value_t = Limits::default().watches,
@@ -467,6 +476,7 @@ impl Options {
                 name: self.replica_name.clone().unwrap_or_default(),
                 lease: self.replica_lease,
             },
+            hold_for: self.hold_for,
             limits: Limits {
                 watches: self.max_watches,
                 connections: self.max_connections,
@@ -544,6 +554,7 @@ mod tests {
         let settings = Cli::parse_from(["x"]).options.settings().unwrap();
         assert_eq!(settings.limits, Limits::default());
         assert_eq!(settings.keep, Keep::default());
+        assert_eq!(settings.hold_for, DEFAULT_HOLD);
         assert_eq!(settings.store_kind, "sqlite");
         assert!(settings.token.is_none());
     }

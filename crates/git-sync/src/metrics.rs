@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     stages: Family<StageLabels, Histogram>,
     committed_at: Family<SourceLabels, Gauge<i64>>,
     in_step_at: Family<SourceLabels, Gauge<f64, AtomicU64>>,
+    held: Family<SourceLabels, Gauge<i64>>,
     webhooks: Family<WebhookLabels, Counter>,
 }
 
@@ -91,6 +92,7 @@ impl Metrics {
             }),
             committed_at: Family::default(),
             in_step_at: Family::default(),
+            held: Family::default(),
             webhooks: Family::default(),
         };
         registry.register(
@@ -115,6 +117,11 @@ impl Metrics {
             "When the source was last seen to be applied, since the Unix epoch",
             Unit::Seconds,
             metrics.in_step_at.clone(),
+        );
+        registry.register(
+            "chameleon_sync_held_keys",
+            "Keys of the source that are held, which pushes do not reach",
+            metrics.held.clone(),
         );
         registry.register(
             "chameleon_webhooks",
@@ -173,6 +180,12 @@ impl SourceMetrics {
     pub(crate) fn applied(&self, committed_at: i64) {
         let gauge = self.metrics.committed_at.get_or_create(&self.label());
         gauge.set(committed_at);
+    }
+
+    /// Sets the number of the source's keys that are held.
+    pub(crate) fn held(&self, keys: usize) {
+        let gauge = self.metrics.held.get_or_create(&self.label());
+        gauge.set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 
     fn stage(&self, stage: SyncStage, took: Duration) {

@@ -7,7 +7,7 @@ use service_kit::metrics::Registry;
 use crate::metrics::Metrics;
 use crate::service::syncers;
 use crate::settings::Settings;
-use crate::sync::{Outcome, Syncer, short};
+use crate::sync::{Outcome, Syncer, held_line, short};
 use crate::worker::one_line;
 
 /// What became of all sources; prints as lines for people and serializes for programs.
@@ -26,6 +26,8 @@ pub struct SourceReport {
     pub result: SourceResult,
     /// What is wrong in profiles that are not applied.
     pub warnings: Vec<String>,
+    /// Keys that are held, which the commit does not reach, with who holds them and why.
+    pub held: Vec<String>,
 }
 
 /// How the sync of one source ended.
@@ -130,6 +132,7 @@ impl std::fmt::Display for SourceReport {
             }
             SourceResult::Failed { error } => writeln!(f, "{source}: failed: {error}")?,
         }
+        (self.held.iter()).try_for_each(|held| writeln!(f, "held: {held}"))?;
         let mut warnings = self.warnings.iter();
         warnings.try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
@@ -137,7 +140,7 @@ impl std::fmt::Display for SourceReport {
 
 async fn sync_source(mut syncer: Syncer) -> SourceReport {
     let source = syncer.source().name.to_string();
-    let (result, warnings) = loop {
+    let (result, warnings, held) = loop {
         match syncer.turn(None).await {
             Ok(Outcome::Waiting { commit, until, .. }) => {
                 let commit = short(&commit);
@@ -155,25 +158,29 @@ async fn sync_source(mut syncer: Syncer) -> SourceReport {
                     files: applied.files,
                     subject: applied.commit.subject().to_owned(),
                 };
-                break (result, applied.warnings);
+                break (result, applied.warnings, applied.held);
             }
-            Ok(Outcome::Unchanged { commit, stamp }) => {
+            Ok(Outcome::Unchanged {
+                commit,
+                stamp,
+                held,
+            }) => {
                 let result = SourceResult::Unchanged {
                     commit: commit.to_string(),
                     revision: stamp.map(|stamp| stamp.revision.0),
                 };
-                break (result, Vec::new());
+                break (result, Vec::new(), held);
             }
             Ok(Outcome::Rejected(rejected)) => {
                 let result = SourceResult::Rejected {
                     commit: rejected.commit.to_string(),
                     faults: rejected.faults,
                 };
-                break (result, rejected.warnings);
+                break (result, rejected.warnings, Vec::new());
             }
             Err(error) => {
                 let error = one_line(&error);
-                break (SourceResult::Failed { error }, Vec::new());
+                break (SourceResult::Failed { error }, Vec::new(), Vec::new());
             }
         }
     };
@@ -181,5 +188,6 @@ async fn sync_source(mut syncer: Syncer) -> SourceReport {
         source,
         result,
         warnings,
+        held: held.iter().map(held_line).collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chameleon_client::HeldKey;
 use chameleon_model::SourceName;
 use service_kit::Backoff;
 use service_kit::health::Check;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{SourceMetrics, Turn};
-use crate::sync::{Doorbell, Notice, Outcome, SyncError, Syncer, short};
+use crate::sync::{Doorbell, Notice, Outcome, SyncError, Syncer, held_line, short};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -132,6 +133,13 @@ impl Told {
             Outcome::Applied(applied) => {
                 let (commit, files) = (short(&applied.commit.id), applied.files);
                 let revision = applied.stamp.revision.0;
+                tell_held(name, commit, &applied.held);
+                for key in &applied.released {
+                    tracing::info!(
+                        source = name, commit, %key,
+                        "key `{key}` is held no more: the commit changes its file"
+                    );
+                }
                 for warning in &applied.warnings {
                     tracing::warn!(source = name, commit, "{warning}");
                 }
@@ -144,8 +152,9 @@ impl Told {
                     applied.commit.subject()
                 );
             }
-            Outcome::Unchanged { commit, .. } => {
+            Outcome::Unchanged { commit, held, .. } => {
                 let commit = short(commit);
+                tell_held(name, commit, held);
                 tracing::debug!(
                     source = name,
                     commit,
@@ -193,6 +202,13 @@ impl Told {
             "failed to sync source `{name}`, trying again: {text}"
         );
         self.failure = Some(text);
+    }
+}
+
+fn tell_held(source: &str, commit: &str, held: &[HeldKey]) {
+    for held in held {
+        let (key, author) = (&held.key, held.author.as_str());
+        tracing::warn!(source, commit, %key, author, "{}", held_line(held));
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) async fn run(api: &Api, args: DeleteArgs, screen: Screen) -> anyhow::
         },
         ..Transaction::default()
     };
-    let outcome = screen
-        .waiting("deleting the key", api.commit(transaction))
+    let effects = screen
+        .waiting("deleting the key", api.commit_with_effects(transaction))
         .await?;
-    written::show(Act::Delete, &key, outcome, screen)
+    written::show(Act::Delete, &key, effects, screen)
 }

@@ -28,6 +28,8 @@ struct Item {
     commit: Option<String>,
     puts: Vec<String>,
     deletes: Vec<String>,
+    held: Vec<String>,
+    released: Vec<String>,
     total_ms: Option<f64>,
     waterfall: Waterfall,
 }
@@ -39,7 +41,13 @@ impl From<CommitRecord> for Item {
             let changes = record.changes.iter().filter(move |c| c.deleted == deleted);
             changes.map(|change| change.key.to_string()).collect()
         };
+        let holds = |ended| {
+            let changes = record.holds.iter().filter(move |c| c.ended == ended);
+            changes.map(|change| change.key.to_string()).collect()
+        };
         Self {
+            held: holds(false),
+            released: holds(true),
             revision: record.stamp.revision.0,
             epoch: record.stamp.epoch.0,
             at: record.at.into(),

@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod ls;
 pub(crate) mod put;

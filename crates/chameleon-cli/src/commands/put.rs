@@ -31,10 +31,10 @@ pub(crate) async fn run(api: &Api, args: PutArgs, screen: Screen) -> anyhow::Res
         },
         ..Transaction::default()
     };
-    let outcome = screen
-        .waiting("writing the key", api.commit(transaction))
+    let effects = screen
+        .waiting("writing the key", api.commit_with_effects(transaction))
         .await?;
-    written::show(Act::Write, &key, outcome, screen)
+    written::show(Act::Write, &key, effects, screen)
 }
 
 fn value_of(args: &PutArgs) -> anyhow::Result<Bytes> {

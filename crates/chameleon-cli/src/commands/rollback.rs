@@ -7,6 +7,7 @@ use chameleon_model::{Origin, Revision};
 use serde::Serialize;
 
 use super::diff::Differences;
+use super::hold::HeldUntil;
 use super::{Target, author};
 use crate::args::RollbackArgs;
 use crate::screen::{Answer, Screen, Tone, harmless};
@@ -19,6 +20,8 @@ enum RolledBack {
         revision: u64,
         changed: u64,
         changes: Vec<Changed>,
+        /// Keys of git sources, which are held now.
+        held: Vec<HeldUntil>,
     },
     Unchanged {
         to: u64,
@@ -53,6 +56,7 @@ impl Answer for RolledBack {
                 revision,
                 changed,
                 changes,
+                held,
             } => {
                 let line = |change: &Changed| {
                     let (sign, tone) = if change.deleted {
@@ -68,6 +72,7 @@ impl Answer for RolledBack {
                 }
                 let done = format!("rolled back to revision {to} as revision {revision}");
                 lines.push(screen.paint(Tone::Good, done));
+                lines.extend(held.iter().map(HeldUntil::line));
                 lines.join("\n")
             }
             Self::Unchanged { to, revision } => {
@@ -103,13 +108,14 @@ pub(crate) async fn run(api: &Api, args: RollbackArgs, screen: Screen) -> anyhow
     let asked = api.roll_back(to, &selection, origin);
     let done = screen.waiting("rolling back", asked).await?;
     let to = to.0;
-    let (told, code) = match done.outcome {
+    let (told, code) = match done.effects.outcome {
         CommitOutcome::Committed(stamp) => {
             let told = RolledBack::Committed {
                 to,
                 revision: stamp.revision.0,
                 changed: done.changed,
                 changes: done.changes.into_iter().map(Into::into).collect(),
+                held: done.effects.held.into_iter().map(Into::into).collect(),
             };
             (told, ExitCode::SUCCESS)
         }

@@ -4,7 +4,7 @@ use chameleon_client::{Api, Source};
 use serde::Serialize;
 
 use super::{Moment, short};
-use crate::screen::{Answer, Screen, Tone, trimmed};
+use crate::screen::{Answer, Screen, Tone, harmless, trimmed};
 
 #[derive(Serialize)]
 struct Sources {
@@ -20,6 +20,8 @@ pub(super) struct SourceRow {
     /// The newest commit, if it was rejected.
     rejected: Option<String>,
     faults: Vec<String>,
+    /// Keys that pushes do not reach.
+    held: Vec<String>,
 }
 
 impl From<Source> for SourceRow {
@@ -31,12 +33,13 @@ impl From<Source> for SourceRow {
             revision: source.stamp.map(|stamp| stamp.revision.0),
             at: source.at.map(Moment::from),
             rejected: rejected.as_ref().map(|report| report.commit.to_string()),
+            held: source.held.iter().map(ToString::to_string).collect(),
             faults: rejected.map(|report| report.faults).unwrap_or_default(),
         }
     }
 }
 
-/// The sources as a table, with the faults of rejected commits below.
+/// The sources as a table, with the faults of rejected commits and the held keys below.
 pub(super) fn table(sources: &[SourceRow], screen: Screen) -> String {
     let mut table = screen.table(["source", "applied", "revision", "at", "newest commit"]);
     for source in sources {
@@ -55,6 +58,10 @@ pub(super) fn table(sources: &[SourceRow], screen: Screen) -> String {
     let mut lines = vec![trimmed(&table)];
     for fault in sources.iter().flat_map(|source| &source.faults) {
         lines.push(format!("  {fault}"));
+    }
+    for key in sources.iter().flat_map(|source| &source.held) {
+        let held = format!("  held: {}: pushes do not reach it", harmless(key));
+        lines.push(screen.paint(Tone::Bad, format!("{held} (`chameleon hold` says why)")));
     }
     lines.join("\n")
 }

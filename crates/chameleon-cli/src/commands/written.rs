@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use chameleon_client::CommitOutcome;
+use chameleon_client::{CommitEffects, CommitOutcome};
 use chameleon_model::{Key, Precondition, Revision};
 use serde::Serialize;
 
+use super::hold::HeldUntil;
 use crate::screen::{Answer, Screen, Tone};
 
 /// What was to be done with the key.
@@ -22,6 +23,9 @@ struct Written {
     key: String,
     #[serde(flatten)]
     outcome: Outcome,
+    /// Absent if no git source owns the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldUntil>,
 }
 
 #[derive(Serialize)]
@@ -34,14 +38,24 @@ enum Outcome {
 
 impl Answer for Written {
     fn text(&self, screen: Screen) -> String {
-        let Self { act, key, outcome } = self;
+        let Self {
+            act,
+            key,
+            outcome,
+            held,
+        } = self;
         match outcome {
             Outcome::Committed { revision } => {
                 let done = match act {
                     Act::Write => "wrote",
                     Act::Delete => "deleted",
                 };
-                screen.paint(Tone::Good, format!("{done} `{key}` as revision {revision}"))
+                let done = format!("{done} `{key}` as revision {revision}");
+                let done = screen.paint(Tone::Good, done);
+                match held {
+                    Some(held) => format!("{done}\n{}", held.line()),
+                    None => done,
+                }
             }
             Outcome::Unchanged { revision } => match act {
                 Act::Write => format!("`{key}` was so already at revision {revision}"),
@@ -72,14 +86,14 @@ pub(super) fn condition(key: &Key, revision: Option<u64>) -> Vec<Precondition> {
     condition.into_iter().collect()
 }
 
-/// Tells the outcome; a refusal is exit code 1.
+/// Tells what became of it, and that the key is held now; a refusal is exit code 1.
 pub(super) fn show(
     act: Act,
     key: &Key,
-    outcome: CommitOutcome,
+    effects: CommitEffects,
     screen: Screen,
 ) -> anyhow::Result<ExitCode> {
-    let (outcome, code) = match outcome {
+    let (outcome, code) = match effects.outcome {
         CommitOutcome::Committed(stamp) => {
             let revision = stamp.revision.0;
             (Outcome::Committed { revision }, ExitCode::SUCCESS)
@@ -94,6 +108,7 @@ pub(super) fn show(
         act,
         key: key.to_string(),
         outcome,
+        held: effects.held.into_iter().next().map(HeldUntil::from),
     })?;
     Ok(code)
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod dev;
 mod export;
+mod holds;
 mod reference_job;
 mod rig;
 mod tls;

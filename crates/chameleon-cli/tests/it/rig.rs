@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use chameleon_cli::stack::{INSTANCES, Ports, Settings, Stack};
-use chameleon_client::{Instance, Stamp};
+use chameleon_client::{CommitOutcome, Instance, Stamp};
+use chameleon_model::{Operation, Transaction};
 use chameleon_store::Store;
 use config_server::Listeners;
 use service_kit::http_client::{self, HttpClientSettings};
@@ -150,6 +151,7 @@ impl Rig {
     /// Puts all documents back as they were, moves the traffic to the other provider, pushes, and
     /// waits until that is served.
     pub(crate) async fn moves_on(&self, case: &str) {
+        self.release_all().await;
         for (path, text) in &self.good {
             let folder = path.parent().expect("a document is in a folder");
             std::fs::create_dir_all(folder).expect("a folder can be made");
@@ -168,6 +170,24 @@ impl Rig {
             "{case}: a good push: {pushed}"
         );
         self.settled(other).await;
+    }
+
+    /// Puts back what git has wherever somebody has written over it.
+    async fn release_all(&self) {
+        let api = self.stack.api();
+        let holds = api.holds().await.expect("the server tells its holds");
+        let releases = holds
+            .into_iter()
+            .map(|hold| Operation::Release { key: hold.key });
+        let release = Transaction {
+            operations: releases.collect(),
+            ..Transaction::default()
+        };
+        let outcome = api.commit(release).await.expect("the server takes commits");
+        assert!(
+            !matches!(outcome, CommitOutcome::Refused { .. }),
+            "{outcome:?}"
+        );
     }
 
     /// Ends it; whatever failed meanwhile fails the test.

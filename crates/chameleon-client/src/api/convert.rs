@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use chameleon_model::{RuleError, Timestamp, TokenName};
+use chameleon_model::{Revision, RuleError, Timestamp, TokenName};
 use chameleon_proto::{Invalid, v1};
 
 use super::state::parse_key;
 use super::types::{
-    CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity, Instance,
-    IssuedToken, KeyChange, Secret, ServerStatus, Source, SyncReport, TokenInfo,
+    CommitRecord, Delivery, Difference, EntryDiff, Fleet, HeldKey, HistoryQuery, HoldChange,
+    Identity, Instance, IssuedToken, KeyChange, Secret, ServerStatus, Source, SyncReport,
+    TokenInfo,
 };
 
 impl From<Identity> for v1::Identity {
@@ -56,6 +57,12 @@ impl TryFrom<v1::Commit> for CommitRecord {
     fn try_from(commit: v1::Commit) -> Result<Self, Invalid> {
         let changes =
             (commit.changes.into_iter()).map(|change| key_change("commit.changes.key", &change));
+        let holds = commit.holds.into_iter().map(|change| {
+            Ok(HoldChange {
+                key: parse_key("commit.holds.key", &change.key)?,
+                ended: change.ended,
+            })
+        });
         Ok(Self {
             stamp: commit.stamp.unwrap_or_default().into(),
             at: Timestamp(commit.at_us),
@@ -63,6 +70,23 @@ impl TryFrom<v1::Commit> for CommitRecord {
             source: text(commit.source).map(|name| name.as_str().into()),
             changes: changes.collect::<Result<_, Invalid>>()?,
             deliveries: commit.deliveries.into_iter().map(Into::into).collect(),
+            holds: holds.collect::<Result<_, Invalid>>()?,
+        })
+    }
+}
+
+impl TryFrom<v1::Hold> for HeldKey {
+    type Error = Invalid;
+
+    fn try_from(hold: v1::Hold) -> Result<Self, Invalid> {
+        Ok(Self {
+            key: parse_key("hold.key", &hold.key)?,
+            source: hold.source.as_str().into(),
+            author: hold.author,
+            reason: hold.reason,
+            since: Timestamp(hold.since_us),
+            expires: Timestamp(hold.expires_us),
+            revision: Revision(hold.revision),
         })
     }
 }
@@ -177,16 +201,20 @@ impl From<v1::Instance> for Instance {
     }
 }
 
-impl From<v1::Source> for Source {
-    fn from(source: v1::Source) -> Self {
-        Self {
+impl TryFrom<v1::Source> for Source {
+    type Error = Invalid;
+
+    fn try_from(source: v1::Source) -> Result<Self, Invalid> {
+        let held = (source.held.iter()).map(|key| parse_key("source.held", key));
+        Ok(Self {
+            held: held.collect::<Result<_, _>>()?,
             name: source.name.as_str().into(),
             commit: text(source.commit).map(|id| id.as_str().into()),
             stamp: source.stamp.map(Into::into),
             at: (source.at_us != 0).then_some(Timestamp(source.at_us)),
             profiles: source.profiles,
             report: source.report.map(Into::into),
-        }
+        })
     }
 }
 

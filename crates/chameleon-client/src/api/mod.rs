@@ -13,25 +13,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chameleon_model::{
-    AuditQuery, AuditRecord, Operation, Origin, RequestId, Revision, Rule, Stamp, TokenName,
+    AuditQuery, AuditRecord, Hold, Operation, Origin, RequestId, Revision, Rule, Stamp, TokenName,
     Transaction,
 };
 use chameleon_proto::{commit_requests, v1};
+use futures::TryStreamExt as _;
 use uuid::Uuid;
 
 use convert::key_change;
 use error::Failure;
 use servers::Servers;
-use state::{Assembly, Broken, Mirror};
+use state::{Assembly, Broken, Mirror, parse_key};
 
 pub use error::ApiError;
 pub use state::Update;
 pub use tls::Tls;
 pub use token::Token;
 pub use types::{
-    CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HistoryQuery, Identity,
-    Instance, IssuedToken, KeyChange, RolledBack, Secret, Selection, ServerStatus, Source, State,
-    SyncReport, TokenInfo,
+    CommitEffects, CommitOutcome, CommitRecord, Delivery, Difference, EntryDiff, Fleet, HeldKey,
+    HistoryQuery, HoldChange, Identity, Instance, IssuedToken, KeyChange, RolledBack, Secret,
+    Selection, ServerStatus, Source, State, SyncReport, TokenInfo,
 };
 pub use watch::Watch;
 pub(crate) use watch::WatchEvent;
@@ -148,7 +149,15 @@ impl Api {
     ///
     /// # Errors
     /// A transaction that the server refuses is no error but [`CommitOutcome::Refused`].
-    pub async fn commit(&self, mut transaction: Transaction) -> Result<CommitOutcome, ApiError> {
+    pub async fn commit(&self, transaction: Transaction) -> Result<CommitOutcome, ApiError> {
+        Ok(self.commit_with_effects(transaction).await?.outcome)
+    }
+
+    /// As [`commit`](Self::commit), and tells what the transaction did to holds.
+    pub async fn commit_with_effects(
+        &self,
+        mut transaction: Transaction,
+    ) -> Result<CommitEffects, ApiError> {
         let is_session =
             |op: &Operation| matches!(op, Operation::OpenSession(_) | Operation::EndSession(_));
         if transaction.operations.iter().any(is_session) {
@@ -168,7 +177,7 @@ impl Api {
                     let server = attempt.server;
                     let response = attempt.client.commit(request).await;
                     let response = response.map_err(|status| Failure::of(status, &server))?;
-                    commit_outcome(response.into_inner(), server).map_err(Failure::Final)
+                    commit_effects(response.into_inner(), server).map_err(Failure::Final)
                 },
             )
             .await
@@ -231,7 +240,7 @@ impl Api {
                 reason: invalid.to_string(),
             })?;
         Ok(RolledBack {
-            outcome: commit_outcome(response.outcome.unwrap_or_default(), answer.server)?,
+            effects: commit_effects(response.outcome.unwrap_or_default(), answer.server)?,
             changes,
             changed: response.changed,
         })
@@ -254,7 +263,28 @@ impl Api {
     /// The git sources with their applied commits.
     pub async fn sources(&self) -> Result<Vec<Source>, ApiError> {
         let answer = unary!(self, sources(v1::SourcesRequest {})).await?;
-        Ok(answer.message.sources.into_iter().map(Into::into).collect())
+        answer.convert(|list| list.sources.into_iter().map(TryInto::try_into).collect())
+    }
+
+    /// The keys that are held against their git source, by key, as far as they may be read.
+    pub async fn holds(&self) -> Result<Vec<Hold>, ApiError> {
+        self.servers
+            .call(None, (), |mut attempt, ()| async move {
+                let request = attempt.request(v1::HoldsRequest {});
+                let server = attempt.server;
+                let response = attempt.client.holds(request).await;
+                let stream = response.map_err(|status| Failure::of(status, &server))?;
+                let messages: Vec<_> = (stream.into_inner().try_collect().await)
+                    .map_err(|status| Failure::of(status, &server))?;
+                let holds = messages.into_iter().map(Hold::try_from);
+                (holds.collect::<Result<_, _>>()).map_err(|invalid| {
+                    Failure::Final(ApiError::Protocol {
+                        server: server.clone(),
+                        reason: invalid.to_string(),
+                    })
+                })
+            })
+            .await
     }
 
     /// Tells the server what became of a source's newest commit, for people to read.
@@ -367,6 +397,39 @@ impl<M> Answer<M> {
     }
 }
 
+fn commit_effects(
+    mut response: v1::CommitResponse,
+    server: String,
+) -> Result<CommitEffects, ApiError> {
+    let (held, released, skipped) = (
+        std::mem::take(&mut response.held),
+        std::mem::take(&mut response.released),
+        std::mem::take(&mut response.skipped),
+    );
+    let parsed = || -> Result<_, chameleon_proto::Invalid> {
+        let keys = |holds: Vec<v1::Hold>| {
+            let keys = holds.into_iter().map(HeldKey::try_from);
+            keys.collect::<Result<Vec<_>, _>>()
+        };
+        let released = released.iter().map(|key| parse_key("released", key));
+        Ok((
+            keys(held)?,
+            released.collect::<Result<_, _>>()?,
+            keys(skipped)?,
+        ))
+    };
+    let (held, released, skipped) = parsed().map_err(|invalid| ApiError::Protocol {
+        server: server.clone(),
+        reason: invalid.to_string(),
+    })?;
+    Ok(CommitEffects {
+        outcome: commit_outcome(response, server)?,
+        held,
+        released,
+        skipped,
+    })
+}
+
 fn commit_outcome(response: v1::CommitResponse, server: String) -> Result<CommitOutcome, ApiError> {
     use v1::commit_response::Outcome;
     match response.outcome {
@@ -425,6 +488,7 @@ mod tests {
         is_send(&api.roll_back(Revision(1), &Selection::all(), Origin::default()));
         is_send(&api.fleet(None, None));
         is_send(&api.sources());
+        is_send(&api.holds());
         is_send(&api.status());
         is_send(&api.audit(AuditQuery::default()));
         let mut watch = api.watch(&Selection::all(), None, None);

@@ -75,12 +75,44 @@ pub enum CommitOutcome {
 /// What became of a rollback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {
-    /// Whether it was applied.
-    pub outcome: CommitOutcome,
+    /// What became of it, and which keys it holds now.
+    pub effects: CommitEffects,
     /// The keys that differed; of many only the first.
     pub changes: Vec<KeyChange>,
     /// How many keys differed.
     pub changed: u64,
+}
+
+/// What became of a transaction, and what it did to holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitEffects {
+    /// What became of it.
+    pub outcome: CommitOutcome,
+    /// Holds that it has put or renewed. A retry that gets its first outcome is told none.
+    pub held: Vec<HeldKey>,
+    /// Keys whose holds it has ended.
+    pub released: Vec<Key>,
+    /// Of a source's new state: the held keys that it did not reach.
+    pub skipped: Vec<HeldKey>,
+}
+
+/// A key that stays as it is against its git source, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    /// Which key.
+    pub key: Key,
+    /// The source that owns it.
+    pub source: SourceName,
+    /// Who holds it.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// When it was put or last renewed, by the database's clock.
+    pub since: Timestamp,
+    /// From when on somebody should look. It stays in force.
+    pub expires: Timestamp,
+    /// The revision that last changed it.
+    pub revision: Revision,
 }
 
 /// Which past commits are wanted.
@@ -111,6 +143,8 @@ pub struct CommitRecord {
     pub changes: Vec<KeyChange>,
     /// How it reached the instances; kept for the newest revisions only.
     pub deliveries: Vec<Delivery>,
+    /// The holds that it has put, renewed or ended.
+    pub holds: Vec<HoldChange>,
 }
 
 /// What a commit did to one key.
@@ -120,6 +154,15 @@ pub struct KeyChange {
     pub key: Key,
     /// True if the commit deleted it.
     pub deleted: bool,
+}
+
+/// What a commit did to the hold on one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldChange {
+    /// Which key.
+    pub key: Key,
+    /// True if the key is held no more.
+    pub ended: bool,
 }
 
 /// How one commit reached one instance.
@@ -233,6 +276,8 @@ pub struct Source {
     pub profiles: Vec<String>,
     /// git-sync's newest report, if this server has one.
     pub report: Option<SyncReport>,
+    /// Its keys that are held: pushes do not reach them.
+    pub held: Vec<Key>,
 }
 
 /// What became of a source's newest commit.

@@ -188,6 +188,7 @@ impl Service {
 impl Config for Service {
     type WatchStream = ReceiverStream<Result<v1::State, Status>>;
     type ReadStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::State, Status>>>;
+    type HoldsStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::Hold, Status>>>;
 
     async fn watch(
         &self,
@@ -238,6 +239,7 @@ impl Config for Service {
         }
         Ok(Response::new(v1::CommitResponse {
             outcome: Some(v1::commit_response::Outcome::Committed(stamp(1, 9).into())),
+            ..v1::CommitResponse::default()
         }))
     }
 
@@ -273,6 +275,13 @@ impl Config for Service {
         &self,
         _: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
+
+    async fn holds(
+        &self,
+        _: Request<v1::HoldsRequest>,
+    ) -> Result<Response<Self::HoldsStream>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
 

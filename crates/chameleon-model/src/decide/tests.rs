@@ -4,11 +4,11 @@ use uuid::Uuid;
 use super::*;
 use crate::Epoch;
 
-fn key(text: &str) -> Key {
+pub(super) fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
 
-fn put(k: &str, value: &str) -> Operation {
+pub(super) fn put(k: &str, value: &str) -> Operation {
     Operation::Put {
         key: key(k),
         value: Bytes::copy_from_slice(value.as_bytes()),
@@ -16,18 +16,22 @@ fn put(k: &str, value: &str) -> Operation {
     }
 }
 
-fn delete(k: &str) -> Operation {
+pub(super) fn delete(k: &str) -> Operation {
     Operation::Delete { key: key(k) }
 }
 
-fn of(operations: Vec<Operation>) -> Transaction {
+pub(super) fn of(operations: Vec<Operation>) -> Transaction {
     Transaction {
         operations,
         ..Transaction::default()
     }
 }
 
-fn sync(expected: Option<&str>, commit: &str, operations: Vec<Operation>) -> Transaction {
+pub(super) fn sync(
+    expected: Option<&str>,
+    commit: &str,
+    operations: Vec<Operation>,
+) -> Transaction {
     Transaction {
         source: Some(SourceUpdate {
             name: "main".into(),
@@ -39,11 +43,11 @@ fn sync(expected: Option<&str>, commit: &str, operations: Vec<Operation>) -> Tra
     }
 }
 
-fn run(base: &Snapshot, group: Vec<Transaction>) -> Decided {
+pub(super) fn run(base: &Snapshot, group: Vec<Transaction>) -> Decided {
     run_knowing(base, group, Known::default())
 }
 
-fn run_knowing(base: &Snapshot, group: Vec<Transaction>, known: Known) -> Decided {
+pub(super) fn run_knowing(base: &Snapshot, group: Vec<Transaction>, known: Known) -> Decided {
     let mut tag = 0;
     decide(base, group, known, || {
         tag += 1;
@@ -51,7 +55,7 @@ fn run_knowing(base: &Snapshot, group: Vec<Transaction>, known: Known) -> Decide
     })
 }
 
-fn texts(snapshot: &Snapshot) -> Vec<(String, String)> {
+pub(super) fn texts(snapshot: &Snapshot) -> Vec<(String, String)> {
     (snapshot.under(&Prefix::all()))
         .map(|e| {
             (
@@ -62,7 +66,7 @@ fn texts(snapshot: &Snapshot) -> Vec<(String, String)> {
         .collect()
 }
 
-fn refusal(outcome: &Outcome) -> String {
+pub(super) fn refusal(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Refused(refusals) => {
             let all: Vec<_> = refusals.iter().map(ToString::to_string).collect();
@@ -392,6 +396,7 @@ proptest! {
             origin: crate::Origin::default(),
             changes: vec![],
             sessions: vec![],
+            holds: vec![],
         };
         prop_assert_eq!(base.apply(&commit).is_ok(), (epoch, revision) == (0, 2));
     }

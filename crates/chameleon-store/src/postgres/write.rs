@@ -55,6 +55,18 @@ const LOCK_DELAYS: &str = ", over AS ( \
      INSERT INTO lock_delays (key, until_micros) \
      SELECT rows.* FROM moved, UNNEST($45::text[], $46::bigint[]) AS rows \
      ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros)";
+const HOLDS: &str = ", put_hold_changes AS ( \
+     INSERT INTO hold_changes (key, revision, held, source, git_value, git_flags, against_value, \
+     against_flags, author, reason, since_micros, expires_micros) \
+     SELECT rows.* FROM moved, UNNEST($60::text[], $61::bigint[], $62::boolean[], $63::text[], \
+     $64::bytea[], $65::bigint[], $66::bytea[], $67::bigint[], $68::text[], $69::text[], \
+     $70::bigint[], $71::bigint[]) AS rows \
+     ), released AS ( \
+     DELETE FROM holds USING moved WHERE key = ANY($72::text[]) \
+     ), put_holds AS ( \
+     INSERT INTO holds (key, revision) \
+     SELECT rows.* FROM moved, UNNEST($73::text[], $74::bigint[]) AS rows \
+     ON CONFLICT (key) DO UPDATE SET revision = excluded.revision)";
 const SOURCES: &str = ", put_sources AS ( \
      INSERT INTO sources (name, git_commit, profiles, epoch, revision, tag, at_micros) \
      SELECT rows.*, moved.at_micros FROM moved, UNNEST($47::text[], $48::text[], $49::jsonb[], \
@@ -88,6 +100,7 @@ fn statement(batch: &Batch<'_>, asked: &[Uuid]) -> String {
         (CHANGES, !batch.changes.is_empty()),
         (SESSIONS, !batch.session_changes.is_empty()),
         (LOCK_DELAYS, !batch.delayed.is_empty()),
+        (HOLDS, !batch.hold_changes.is_empty()),
         (SOURCES, !batch.sources.is_empty()),
         (REQUESTS, !batch.requests.is_empty()),
         (DONE, !batch.moves_head()),
@@ -114,6 +127,7 @@ pub(super) async fn write(
     let transactions = &batch.transactions;
     let (changes, latest) = (&batch.changes, &batch.latest);
     let (sessions, opened) = (&batch.session_changes, &batch.opened);
+    let (holds, held) = (&batch.hold_changes, &batch.held);
     let (delayed, sources, requests) = (&batch.delayed, &batch.sources, &batch.requests);
     let written: Vec<TimeRow> = sqlx::query_as(statement)
         .persistent(path.keeps_prepared())
@@ -176,6 +190,21 @@ pub(super) async fn write(
         .bind(column(requests, |row| row.tag))
         .bind(request_memory_micros())
         .bind(column(sessions, |row| row.opened_by))
+        .bind(column(holds, |row| row.key))
+        .bind(column(holds, |row| row.revision))
+        .bind(column(holds, |row| row.held))
+        .bind(column(holds, |row| row.source))
+        .bind(column(holds, |row| row.git_value))
+        .bind(column(holds, |row| row.git_flags))
+        .bind(column(holds, |row| row.against_value))
+        .bind(column(holds, |row| row.against_flags))
+        .bind(column(holds, |row| row.author))
+        .bind(column(holds, |row| row.reason))
+        .bind(column(holds, |row| row.since_micros))
+        .bind(column(holds, |row| row.expires_micros))
+        .bind(&batch.released)
+        .bind(column(held, |(key, _)| *key))
+        .bind(column(held, |(_, revision)| *revision))
         // All, and not the first row: the database's own commit comes after that.
         .fetch_all(to)
         .await?;

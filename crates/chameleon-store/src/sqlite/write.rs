@@ -6,7 +6,8 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::records::{
-    Batch, ChangeRecord, SessionRecord, StampRecord, TransactionRecord, request_memory_micros,
+    Batch, ChangeRecord, HoldRecord, SessionRecord, StampRecord, TransactionRecord,
+    request_memory_micros,
 };
 use crate::rows::TimeRow;
 
@@ -122,6 +123,21 @@ impl Query {
                 row.push_bind(*key).push_bind(*until);
             },
         );
+        self.insert(HOLD_CHANGES, &batch.hold_changes, "", hold);
+        self.keep &= batch.released.len() <= 1;
+        for key in &batch.released {
+            self.delete("holds", |sql| {
+                sql.push("key = ").push_bind(*key);
+            });
+        }
+        self.insert(
+            HOLDS,
+            &batch.held,
+            HOLD_MOVES,
+            |mut row, (key, revision)| {
+                row.push_bind(*key).push_bind(*revision);
+            },
+        );
         self.insert(SOURCES, &batch.sources, SOURCE_MOVES, |mut row, source| {
             row.push_bind(source.name).push_bind(source.git_commit);
             row.push_bind(source.profiles).push_bind(source.epoch);
@@ -193,6 +209,10 @@ const SESSION_MOVES: &str = " ON CONFLICT (session) DO UPDATE \
 const LOCK_DELAYS: &str = "lock_delays (key, until_micros)";
 const LOCK_DELAY_MOVES: &str =
     " ON CONFLICT (key) DO UPDATE SET until_micros = excluded.until_micros";
+const HOLD_CHANGES: &str = "hold_changes (key, revision, held, source, git_value, git_flags, \
+     against_value, against_flags, author, reason, since_micros, expires_micros)";
+const HOLDS: &str = "holds (key, revision)";
+const HOLD_MOVES: &str = " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision";
 const SOURCES: &str = "sources (name, git_commit, profiles, epoch, revision, tag, at_micros)";
 const SOURCE_MOVES: &str = " ON CONFLICT (name) DO UPDATE SET git_commit = excluded.git_commit, \
      profiles = excluded.profiles, epoch = excluded.epoch, revision = excluded.revision, \
@@ -237,4 +257,19 @@ fn session(mut to: Row<'_, '_>, row: &SessionRecord<'_>) {
     to.push_bind(row.lock_delay_nanos)
         .push_bind(row.create_revision)
         .push_bind(row.opened_by);
+}
+
+fn hold(mut to: Row<'_, '_>, row: &HoldRecord<'_>) {
+    to.push_bind(row.key)
+        .push_bind(row.revision)
+        .push_bind(row.held);
+    to.push_bind(row.source)
+        .push_bind(row.git_value)
+        .push_bind(row.git_flags);
+    to.push_bind(row.against_value)
+        .push_bind(row.against_flags)
+        .push_bind(row.author);
+    to.push_bind(row.reason)
+        .push_bind(row.since_micros)
+        .push_bind(row.expires_micros);
 }

@@ -10,7 +10,7 @@ mod sqlite;
 mod write;
 
 use self::contract::{
-    audit, cancelling, compaction, following, history, lineage, migrating, reading, retries,
+    audit, cancelling, compaction, following, history, holds, lineage, migrating, reading, retries,
     sessions, tokens, writing,
 };
 
@@ -90,6 +90,9 @@ both_stores! {
     sessions::overdue_sessions_end_and_others_do_not,
     sessions::a_lock_delay_holds_for_every_server,
     sessions::the_index_of_sessions_never_falls,
+    holds::everything_about_a_hold_is_kept,
+    holds::a_hold_ends_for_everybody,
+    holds::holds_are_a_part_of_every_past_state,
     tokens::a_token_is_kept_as_it_was_created,
     tokens::a_name_is_given_once,
     tokens::a_replaced_secret_is_known_for_its_grace,

@@ -92,6 +92,7 @@ pub(crate) fn content(state: &Snapshot) -> impl PartialEq + std::fmt::Debug + us
         state.stamp(),
         state.under(&all).cloned().collect::<Vec<_>>(),
         state.sessions().cloned().collect::<Vec<_>>(),
+        state.holds().cloned().collect::<Vec<_>>(),
         (state.deleted_under(&all))
             .map(|(key, revision)| (key.clone(), revision))
             .filter(|(_, revision)| *revision > state.floor())

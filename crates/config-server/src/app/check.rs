@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chameleon_model::check::{check_affected, check_own_document, schema_key};
-use chameleon_model::document::{FileName, Profile, Profiles, split_key};
+use chameleon_model::document::{Fault, FileName, Profile, Profiles, split_key};
 use chameleon_model::{
     Commit, Key, Known, Operation, Prefix, Snapshot, SourceName, SourceUpdate, Tag, Transaction,
     decide,
@@ -42,9 +42,12 @@ impl Checker {
             && (transaction.operations.iter()).all(|operation| match operation {
                 Operation::Put { key, .. }
                 | Operation::Delete { key }
+                | Operation::Release { key }
                 | Operation::Lock { key, .. }
                 | Operation::Unlock { key, .. } => !is_file(key),
-                Operation::OpenSession(_) | Operation::EndSession(_) => true,
+                Operation::OpenSession(_) | Operation::EndSession(_) | Operation::Hold { .. } => {
+                    true
+                }
                 Operation::DeletePrefix { .. } => false,
             })
     }
@@ -79,10 +82,15 @@ impl Checker {
         let lookup = |key: &str| after.get(key).map(|entry| entry.value.clone());
         let verdict = check_affected(keys, changed(), lookup, &profiles);
         if verdict.is_good() {
-            Ok(())
-        } else {
-            Err(Error::Faulty(verdict.faults))
+            return Ok(());
         }
+        let mut faults = verdict.faults;
+        if transaction.source.is_some() {
+            for fault in &mut faults {
+                name_hold(fault, after);
+            }
+        }
+        Err(Error::Faulty(faults))
     }
 
     /// Judges each value that `transaction` writes by itself.
@@ -94,7 +102,9 @@ impl Checker {
             Operation::Delete { .. }
             | Operation::DeletePrefix { .. }
             | Operation::OpenSession(_)
-            | Operation::EndSession(_) => Ok(()),
+            | Operation::EndSession(_)
+            | Operation::Hold { .. }
+            | Operation::Release { .. } => Ok(()),
         })
     }
 
@@ -145,6 +155,17 @@ impl Observer for Checker {
 fn is_file(key: &Key) -> bool {
     let name = split_key(key.as_str()).map(|(_, name)| FileName::parse(name, &Profiles::default()));
     !matches!(name, None | Some(Ok(None)))
+}
+
+/// Says of a fault in a document that is held that the source's commit is not what is wrong there.
+fn name_hold(fault: &mut Fault, after: &Snapshot) {
+    if let Some(hold) = after.hold(&fault.file) {
+        fault.reason = format!(
+            "{}; the key is held by `{}` and is not what the commit has: `chameleon release {}` \
+             ends that",
+            fault.reason, hold.author, hold.key
+        );
+    }
 }
 
 /// A source's own profiles: another's would find services in places where they never run.

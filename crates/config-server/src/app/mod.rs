@@ -7,6 +7,7 @@ mod compactor;
 pub(crate) mod diff;
 pub(crate) mod error;
 pub(crate) mod fleet;
+pub(crate) mod holds;
 pub(crate) mod replica;
 pub(crate) mod rollback;
 pub(crate) mod selection;
@@ -15,10 +16,11 @@ mod tokens;
 pub(crate) mod watch;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use chameleon_model::{
-    Change, Commit, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session, SessionId,
-    Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+    Change, Commit, HoldChange, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session,
+    SessionId, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
 use chameleon_store::{HistoryQuery, Store, StoreError};
 use service_kit::Lifecycle;
@@ -33,7 +35,8 @@ use check::Checker;
 use compactor::Compactor;
 use error::Error;
 use fleet::{Fleet, Instance, Journey, Reporter};
-use replica::{Follower, Keeper, Replica, ReplicaLimits, Reservation};
+use holds::{Effects, Watchman};
+use replica::{Answered, Follower, Keeper, Replica, ReplicaLimits, Reservation};
 use selection::Selection;
 pub(crate) use sync::SyncReport;
 use sync::SyncReports;
@@ -55,6 +58,8 @@ pub(crate) struct App {
     store: Arc<dyn Store>,
     pub(crate) limits: Limits,
     store_kind: &'static str,
+    /// How long holds last of which nobody says it.
+    hold_for: Duration,
 }
 
 /// How the server is.
@@ -63,7 +68,7 @@ pub(crate) struct Status {
     pub(crate) entries: usize,
     pub(crate) watches: usize,
     pub(crate) store_available: bool,
-    pub(crate) store_age: std::time::Duration,
+    pub(crate) store_age: Duration,
     pub(crate) store: &'static str,
 }
 
@@ -127,6 +132,11 @@ impl App {
             settings.limits.store_timeout,
         );
         lifecycle.own("fleet", reporter.run(Arc::clone(&store), lifecycle.soft()));
+        let watchman = Watchman::new(Arc::clone(&replica));
+        lifecycle.own(
+            "holds",
+            watchman.run(|| SystemTime::now().into(), lifecycle.soft()),
+        );
         let (soft, hub) = (lifecycle.soft(), Arc::clone(replica.hub()));
         lifecycle.own("watches", async move {
             soft.cancelled().await;
@@ -156,6 +166,7 @@ impl App {
             store,
             limits: settings.limits,
             store_kind: settings.store_kind,
+            hold_for: settings.hold_for,
         }))
     }
 
@@ -197,7 +208,7 @@ impl App {
         caller: &Caller,
         transaction: Transaction,
         reservation: Reservation,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Effects, Error> {
         let judge = Checker::merged;
         self.commit(face, caller, transaction, reservation, judge)
             .await
@@ -250,8 +261,8 @@ impl App {
         reservation: Reservation,
     ) -> Result<Outcome, Error> {
         let judge = Checker::each;
-        self.commit(Face::Consul, caller, transaction, reservation, judge)
-            .await
+        let effects = self.commit(Face::Consul, caller, transaction, reservation, judge);
+        Ok(effects.await?.outcome)
     }
 
     async fn commit(
@@ -261,15 +272,24 @@ impl App {
         mut transaction: Transaction,
         reservation: Reservation,
         judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Effects, Error> {
         caller.sign(&mut transaction);
+        transaction.hold_for.get_or_insert(self.hold_for);
+        let source = (transaction.source.as_ref()).map(|update| update.name.clone());
         let attempt = Attempt::new(caller, &transaction);
-        let outcome = match caller.may_commit(&transaction, &self.replica.snapshot()) {
+        let answered = match caller.may_commit(&transaction, &self.replica.snapshot()) {
             Ok(()) => self.judge_and_commit(transaction, reservation, judge).await,
             Err(forbidden) => Err(forbidden.into()),
         };
+        let (outcome, holds) = match answered {
+            Ok(Answered { outcome, holds }) => (Ok(outcome), holds),
+            Err(error) => (Err(error), Vec::new()),
+        };
         attempt.ended(&outcome);
-        self.counted(face, outcome)
+        let outcome = self.counted(face, outcome)?;
+        let answered = Answered { outcome, holds };
+        let state = self.replica.snapshot();
+        Ok(Effects::new(answered, source.as_ref(), &state))
     }
 
     async fn judge_and_commit(
@@ -277,7 +297,7 @@ impl App {
         transaction: Transaction,
         reservation: Reservation,
         judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Answered, Error> {
         let app = Arc::clone(self);
         let is_quick = Checker::is_quick(&transaction);
         let judged = move || {
@@ -323,11 +343,13 @@ impl App {
         let revisions = commits.iter().map(|commit| commit.stamp.revision);
         let mut journeys = self.fleet.journeys(head, revisions).await;
         let seen = |mut commit: Arc<Commit>| {
-            let hidden = |change: &Change| !caller.sees(Right::Read, change.key());
-            if commit.changes.iter().any(hidden) {
-                Arc::make_mut(&mut commit)
-                    .changes
-                    .retain(|change| !hidden(change));
+            let hidden = |key: &Key| !caller.sees(Right::Read, key);
+            let mut keys = (commit.changes.iter().map(Change::key))
+                .chain(commit.holds.iter().map(HoldChange::key));
+            if keys.any(hidden) {
+                let commit = Arc::make_mut(&mut commit);
+                commit.changes.retain(|change| !hidden(change.key()));
+                commit.holds.retain(|change| !hidden(change.key()));
             }
             let journey = journeys.remove(&commit.stamp.revision);
             let mut journey = journey.unwrap_or_default();
@@ -427,6 +449,5 @@ fn scopes(selection: &Selection) -> Vec<Scope> {
 }
 
 fn owns_some(state: &Snapshot, source: &SourceName) -> bool {
-    let all = Prefix::all();
-    (state.under(&all)).any(|entry| entry.owner.as_ref() == Some(source))
+    state.keys_of(source).next().is_some()
 }

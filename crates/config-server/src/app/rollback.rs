@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use chameleon_model::{Operation, Origin, Outcome, Precondition, RequestId, Revision, Transaction};
+use chameleon_model::{Operation, Origin, Precondition, RequestId, Revision, Transaction};
 
 use super::App;
 use super::access::Caller;
 use super::diff::{self, Difference};
 use super::error::Error;
+use super::holds::Effects;
 use super::selection::Selection;
 use crate::metrics::Face;
 
@@ -22,14 +23,15 @@ pub(crate) struct Rollback {
 /// What a rollback has changed, from the newest state to the earlier one, and what became of it.
 pub(crate) struct RolledBack {
     pub(crate) differences: Vec<Difference>,
-    pub(crate) outcome: Outcome,
+    pub(crate) effects: Effects,
 }
 
 impl App {
     /// Brings every selected key to how it was at a revision, in one transaction.
     ///
     /// It is a change like any other: checked, in the history, and refused if somebody changes one of
-    /// its keys meanwhile. Locks stay as they are, and a key that a source owns takes `override`.
+    /// its keys meanwhile. Locks stay as they are, and a key that a source owns takes `override` and
+    /// is held from then on.
     pub(crate) async fn roll_back(
         self: &Arc<Self>,
         face: Face,
@@ -61,17 +63,17 @@ impl App {
             request_id,
             preconditions: differences.iter().map(unchanged).collect(),
             operations: differences.iter().map(back).collect(),
-            source: None,
             origin,
+            ..Transaction::default()
         };
         let mut reservation = self.replica.reservation();
         reservation.grow(differences.iter().map(Difference::bytes).sum())?;
-        let outcome = self
+        let effects = self
             .commit_checked(face, caller, transaction, reservation)
             .await?;
         Ok(RolledBack {
             differences,
-            outcome,
+            effects,
         })
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::Transaction;
-use chameleon_proto::{commit_response, v1};
+use chameleon_model::{Hold, Transaction};
+use chameleon_proto::{commit_response, v1, without_values};
 use prost::Message as _;
 use tonic::{Status, Streaming};
 
@@ -13,12 +13,16 @@ use super::error::invalid;
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
+use crate::app::holds::Effects;
 use crate::app::replica::Reservation;
 use crate::metrics::Face;
 use crate::settings::Limits;
 
 /// How long the next message may take: what has come takes room from other writers meanwhile.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many holds an answer tells of each kind, so that it stays below what clients take.
+const TOLD: usize = 300;
 
 /// Receives a transaction, has it stored, and answers what became of it.
 pub(super) async fn commit(
@@ -32,10 +36,27 @@ pub(super) async fn commit(
         .commit_checked(Face::Grpc, caller, transaction, reservation)
         .await
     {
-        Ok(outcome) => Ok(commit_response(&outcome)),
+        Ok(effects) => Ok(response(&effects)),
         Err(Error::Faulty(faults)) => Ok(convert::faulty(&faults)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What became of a transaction, and what it did to holds.
+pub(super) fn response(effects: &Effects) -> v1::CommitResponse {
+    v1::CommitResponse {
+        held: told(&effects.held),
+        released: (effects.released.iter().take(TOLD))
+            .map(ToString::to_string)
+            .collect(),
+        skipped: told(&effects.skipped),
+        ..commit_response(&effects.outcome)
+    }
+}
+
+fn told(holds: &[Arc<Hold>]) -> Vec<v1::Hold> {
+    let first = holds.iter().take(TOLD);
+    first.map(|hold| without_values(hold)).collect()
 }
 
 async fn receive(

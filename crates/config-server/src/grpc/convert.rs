@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use chameleon_model::document::Fault;
-use chameleon_model::{Change, Commit, Key, Prefix, SourceMarker, SourceName, Timestamp};
+use chameleon_model::{
+    Change, Commit, HoldChange, Key, Prefix, SourceMarker, SourceName, Timestamp,
+};
 use chameleon_proto::v1;
 
 use super::error::invalid;
@@ -100,6 +102,12 @@ pub(super) fn commit(commit: &Commit, journey: &Journey) -> v1::Commit {
             })
             .collect(),
         deliveries: journey.deliveries.iter().map(delivery).collect(),
+        holds: (commit.holds.iter())
+            .map(|change| v1::HoldChange {
+                key: change.key().to_string(),
+                ended: matches!(change, HoldChange::Ended(_)),
+            })
+            .collect(),
     }
 }
 
@@ -160,6 +168,7 @@ pub(super) fn faulty(faults: &[Fault]) -> v1::CommitResponse {
             reasons: faults.iter().map(ToString::to_string).collect(),
             conflict: false,
         })),
+        ..v1::CommitResponse::default()
     }
 }
 

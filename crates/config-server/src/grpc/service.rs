@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chameleon_model::{Key, Prefix, Revision};
+use chameleon_model::{Key, Prefix, Revision, SourceName};
 use chameleon_proto::v1::config_server::Config;
-use chameleon_proto::{commit_response, state_chunks, v1};
+use chameleon_proto::{state_chunks, v1};
 use chameleon_store::HistoryQuery;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -25,6 +25,8 @@ const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
 /// How many keys of a rollback are told by name.
 const TOLD_CHANGES: usize = 1_000;
+/// How many held keys of one source are told.
+const MAX_HELD: usize = 1_000;
 
 /// The service as tonic calls it.
 pub(super) struct Service {
@@ -140,7 +142,7 @@ impl Service {
         };
         let RolledBack {
             differences,
-            outcome,
+            effects,
         } = match self.app.roll_back(Face::Grpc, caller, rollback).await {
             Err(Error::Faulty(faults)) => {
                 return Ok(v1::RollbackResponse {
@@ -151,7 +153,7 @@ impl Service {
             done => done?,
         };
         Ok(v1::RollbackResponse {
-            outcome: Some(commit_response(&outcome)),
+            outcome: Some(commit::response(&effects)),
             changes: (differences.iter().take(TOLD_CHANGES))
                 .map(convert::change)
                 .collect(),
@@ -164,6 +166,7 @@ impl Service {
 impl Config for Service {
     type WatchStream = BoxStream<'static, Result<v1::State, Status>>;
     type ReadStream = BoxStream<'static, Result<v1::State, Status>>;
+    type HoldsStream = BoxStream<'static, Result<v1::Hold, Status>>;
 
     async fn watch(
         &self,
@@ -242,10 +245,29 @@ impl Config for Service {
         request: Request<v1::SourcesRequest>,
     ) -> Result<Response<v1::SourcesResponse>, Status> {
         let caller = caller(&request);
+        let holds = self.app.holds(&caller);
+        let held = |source: &SourceName| {
+            let own = holds.iter().filter(|hold| hold.source == *source);
+            own.take(MAX_HELD)
+                .map(|hold| hold.key.to_string())
+                .collect()
+        };
         let sources = (self.app.sources(&caller).await.into_iter())
-            .map(|(name, marker, report)| convert::source(&name, marker, report))
+            .map(|(name, marker, report)| v1::Source {
+                held: held(&name),
+                ..convert::source(&name, marker, report)
+            })
             .collect();
         self.counted("Sources", Ok(v1::SourcesResponse { sources }))
+    }
+
+    async fn holds(
+        &self,
+        request: Request<v1::HoldsRequest>,
+    ) -> Result<Response<Self::HoldsStream>, Status> {
+        let holds = self.app.holds(&caller(&request));
+        let messages = holds.into_iter().map(|hold| Ok(v1::Hold::from(&*hold)));
+        self.counted("Holds", Ok(stream::iter(messages).boxed()))
     }
 
     async fn report_sync(

@@ -327,9 +327,8 @@ async fn two_revisions_are_compared_and_the_earlier_comes_back() {
     );
 }
 
-#[tokio::test]
-async fn the_fleet_the_sources_and_the_server_are_told() {
-    let server = Server::start().await;
+/// The state of git source `main`: one document.
+async fn push(server: &Server, value: &'static str) -> v1::Stamp {
     let header = v1::CommitHeader {
         source: Some(v1::SourceUpdate {
             name: "main".to_owned(),
@@ -339,8 +338,61 @@ async fn the_fleet_the_sources_and_the_server_are_told() {
         }),
         ..v1::CommitHeader::default()
     };
-    let pushed = commit(&server, header, vec![put(BETA, "a: 1\n")]).await;
-    let head = stamp_of(&pushed.unwrap());
+    let pushed = commit(server, header, vec![put(BETA, value)]).await;
+    stamp_of(&pushed.unwrap())
+}
+
+#[tokio::test]
+async fn a_key_of_a_source_is_held_and_released() {
+    let server = Server::start().await;
+    push(&server, "a: 1\n").await;
+    let key = format!("/entries/{BETA}?author=ada&message=vendor%20down");
+    let (status, written) = call(&server, Method::PUT, &key, None).await;
+    assert_eq!(status, 200, "{written}");
+    assert_eq!(written["held"], json!([BETA]));
+    let holds = get(&server, "/holds").await;
+    let hold = &holds["holds"][0];
+    for (field, expected) in [
+        ("key", BETA),
+        ("source", "main"),
+        ("author", "ada"),
+        ("reason", "vendor down"),
+    ] {
+        assert_eq!(hold[field], expected, "{holds}");
+    }
+    assert_eq!(
+        (&hold["expired"], &hold["in_git"]),
+        (&json!(false), &json!(true))
+    );
+
+    let renew = json!({ "reason": "still down", "lasts_seconds": 60 });
+    let path = format!("/holds/{BETA}");
+    let (status, renewed) = call(&server, Method::PUT, &path, Some(renew)).await;
+    assert_eq!(
+        (status, &renewed["held"]),
+        (200, &json!([BETA])),
+        "{renewed}"
+    );
+    let (status, released) = call(&server, Method::DELETE, &path, None).await;
+    assert_eq!(
+        (status, &released["released"]),
+        (200, &json!([BETA])),
+        "{released}"
+    );
+    let read = get(&server, &format!("/entries/{BETA}")).await;
+    assert_eq!(read["entry"]["value"], "a: 1\n", "what git has is back");
+    assert_eq!(get(&server, "/holds").await["holds"], json!([]));
+
+    let (status, problem) = call(&server, Method::DELETE, &path, None).await;
+    assert_eq!(status, 409, "{problem}");
+    let (status, problem) = call(&server, Method::PUT, "/holds/free", Some(json!({}))).await;
+    assert_eq!(status, 409, "{problem}");
+}
+
+#[tokio::test]
+async fn the_fleet_the_sources_and_the_server_are_told() {
+    let server = Server::start().await;
+    let head = push(&server, "a: 1\n").await;
     let mut subscription = subscribe(&[BETA], &[]);
     subscription.identity = Some(v1::Identity {
         service: "location".to_owned(),

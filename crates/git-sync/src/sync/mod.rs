@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use chameleon_client::{Api, ApiError, CommitOutcome, SyncReport};
+use chameleon_client::{Api, ApiError, CommitEffects, CommitOutcome, SyncReport};
 use chameleon_model::check::{Verdict, check_folder};
 use chameleon_model::document::Fault;
 use chameleon_model::{CommitId, Timestamp};
@@ -25,7 +25,7 @@ use judge::{Doubt, Judgement, judge};
 use publish::{StageTimes, transaction};
 
 pub(crate) use notice::{Doorbell, Notice};
-pub(crate) use outcome::{Applied, Outcome, Rejected, SyncError, short};
+pub(crate) use outcome::{Applied, Outcome, Rejected, SyncError, held_line, short};
 
 /// How often a commit is tried when somebody else moves the source at the same time.
 const ATTEMPTS: usize = 5;
@@ -54,6 +54,7 @@ struct Marker {
     stamp: Option<chameleon_model::Stamp>,
     /// The commit that the newest report is about.
     reported: Option<CommitId>,
+    held: usize,
 }
 
 /// A commit whose files were found good.
@@ -122,7 +123,8 @@ impl Syncer {
             return Ok(outcome);
         }
         let marker = marker?;
-        if let Some(waiting) = self.doubtful(&mut objects, &commit, &marker).await? {
+        let relation = self.relation(&mut objects, &commit, &marker).await?;
+        if let Some(waiting) = self.doubtful(relation, &commit, &marker) {
             return Ok(waiting);
         }
         let files = read_folder(&self.mirror, &mut objects, &self.source, &commit.id).await?;
@@ -145,7 +147,7 @@ impl Syncer {
             warnings,
             times,
         };
-        self.publish(&mut objects, checked, marker).await
+        self.publish(&mut objects, checked, marker, relation).await
     }
 
     /// The outcome of a commit that this process is done with, unless the server says otherwise.
@@ -183,31 +185,41 @@ impl Syncer {
         Some(Outcome::Unchanged {
             commit: head.id.clone(),
             stamp: marker.stamp,
+            held: Vec::new(),
         })
     }
 
     /// Says to wait if the head may be a stale mirror's.
-    async fn doubtful(
+    fn doubtful(
         &mut self,
-        objects: &mut Objects,
+        relation: Relation,
         head: &CommitObject,
         marker: &Marker,
-    ) -> Result<Option<Outcome>, SyncError> {
-        let relation = match &marker.commit {
-            Some(applied) => self.mirror.relation(objects, head, applied).await?,
-            None => Relation::Ahead,
-        };
+    ) -> Option<Outcome> {
         match (
             judge(&head.id, relation, &mut self.doubt, Instant::now()),
             &marker.commit,
         ) {
-            (Judgement::Wait { until }, Some(applied)) => Ok(Some(Outcome::Waiting {
+            (Judgement::Wait { until }, Some(applied)) => Some(Outcome::Waiting {
                 commit: head.id.clone(),
                 applied: applied.clone(),
                 until,
-            })),
-            _ => Ok(None),
+            }),
+            _ => None,
         }
+    }
+
+    /// How the head stands to the applied commit.
+    async fn relation(
+        &self,
+        objects: &mut Objects,
+        head: &CommitObject,
+        marker: &Marker,
+    ) -> Result<Relation, SyncError> {
+        Ok(match &marker.commit {
+            Some(applied) => self.mirror.relation(objects, head, applied).await?,
+            None => Relation::Ahead,
+        })
     }
 
     async fn check(&self, files: Files) -> (Verdict, BTreeMap<String, Bytes>) {
@@ -229,6 +241,7 @@ impl Syncer {
         objects: &mut Objects,
         checked: Checked,
         mut marker: Marker,
+        mut relation: Relation,
     ) -> Result<Outcome, SyncError> {
         let Checked {
             commit,
@@ -238,7 +251,8 @@ impl Syncer {
         } = checked;
         for _ in 0..ATTEMPTS {
             let expected = marker.commit.clone();
-            let transaction = match transaction(&self.source, &commit, &files, times, expected) {
+            let transaction = transaction(&self.source, &commit, &files, times, expected, relation);
+            let transaction = match transaction {
                 Ok(transaction) => transaction,
                 Err((file, error)) => {
                     let fault = Fault::of_file(file, error.to_string());
@@ -248,10 +262,20 @@ impl Syncer {
             };
             let count = transaction.operations.len();
             let asked = Instant::now();
-            let answer = self.api.commit(transaction).await;
+            let answer = self.api.commit_with_effects(transaction).await;
             self.metrics.stored(asked.elapsed());
+            let (answer, held, released) = match answer {
+                Ok(CommitEffects {
+                    outcome,
+                    skipped,
+                    released,
+                    ..
+                }) => (Ok(outcome), skipped, released),
+                Err(error) => (Err(error), Vec::new(), Vec::new()),
+            };
             match answer {
                 Ok(CommitOutcome::Committed(stamp)) => {
+                    self.metrics.held(held.len());
                     self.settle(&commit);
                     self.report(&commit.id, &[]).await;
                     return Ok(Outcome::Applied(Applied {
@@ -259,19 +283,24 @@ impl Syncer {
                         stamp,
                         files: count,
                         warnings,
+                        held,
+                        released,
                     }));
                 }
                 Ok(CommitOutcome::Unchanged(stamp)) => {
+                    self.metrics.held(held.len());
                     self.settle(&commit);
                     self.report(&commit.id, &[]).await;
                     return Ok(Outcome::Unchanged {
                         commit: commit.id,
                         stamp: Some(stamp),
+                        held,
                     });
                 }
                 Ok(CommitOutcome::Refused { conflict: true, .. }) => {
                     marker = self.marker().await?;
-                    if let Some(waiting) = self.doubtful(objects, &commit, &marker).await? {
+                    relation = self.relation(objects, &commit, &marker).await?;
+                    if let Some(waiting) = self.doubtful(relation, &commit, &marker) {
                         return Ok(waiting);
                     }
                 }
@@ -322,18 +351,23 @@ impl Syncer {
         let source = sources
             .into_iter()
             .find(|source| source.name == self.source.name);
-        Ok(match source {
+        let marker = match source {
             Some(source) => Marker {
                 commit: source.commit,
                 stamp: source.stamp,
                 reported: source.report.map(|report| report.commit),
+                held: source.held.len(),
             },
             None => Marker {
                 commit: None,
                 stamp: None,
                 reported: None,
+                held: 0,
             },
-        })
+        };
+        // Also where there is nothing to apply: people hold and release at any time.
+        self.metrics.held(marker.held);
+        Ok(marker)
     }
 
     /// Tells the server, for people to read; it hears it again at the next turn if this fails.

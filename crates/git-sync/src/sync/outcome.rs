@@ -1,7 +1,7 @@
 //! How one look at a source ends.
 
-use chameleon_client::ApiError;
-use chameleon_model::{CommitId, Stamp};
+use chameleon_client::{ApiError, HeldKey};
+use chameleon_model::{CommitId, Key, Stamp};
 use tokio::time::Instant;
 
 use crate::git::{CommitObject, GitError};
@@ -17,6 +17,8 @@ pub(crate) enum Outcome {
         commit: CommitId,
         /// The state that it led to, or that was found.
         stamp: Option<Stamp>,
+        /// Held keys that it does not reach, if they were not told before.
+        held: Vec<HeldKey>,
     },
     /// It is not good; what was live stays.
     Rejected(Rejected),
@@ -38,6 +40,10 @@ pub(crate) struct Applied {
     pub(crate) stamp: Stamp,
     pub(crate) files: usize,
     pub(crate) warnings: Vec<String>,
+    /// Held keys that it does not reach.
+    pub(crate) held: Vec<HeldKey>,
+    /// Keys whose holds it has ended, because it changes their files.
+    pub(crate) released: Vec<Key>,
 }
 
 /// A commit that was refused.
@@ -68,6 +74,19 @@ pub(crate) enum SyncError {
         /// The source.
         name: String,
     },
+}
+
+/// Says of a held key, for people, that a commit does not reach it.
+pub(crate) fn held_line(held: &HeldKey) -> String {
+    let HeldKey {
+        key,
+        author,
+        reason,
+        ..
+    } = held;
+    let reason = reason.lines().next().unwrap_or_default();
+    let why = if reason.is_empty() { "" } else { ": " };
+    format!("key `{key}` is held by `{author}`, the commit does not reach it{why}{reason}")
 }
 
 /// The first digits of a commit's id, as people write it.

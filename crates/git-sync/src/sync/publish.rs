@@ -9,7 +9,7 @@ use chameleon_model::{
     CommitId, GitOrigin, KeyError, Operation, Origin, SourceUpdate, Stage, StageTime, Transaction,
 };
 
-use crate::git::CommitObject;
+use crate::git::{CommitObject, Relation};
 use crate::settings::Source;
 
 /// How long the stages before storing took.
@@ -47,6 +47,7 @@ pub(crate) fn transaction(
     files: &BTreeMap<String, Bytes>,
     times: StageTimes,
     expected: Option<CommitId>,
+    relation: Relation,
 ) -> Result<Transaction, (String, KeyError)> {
     let operations = files
         .iter()
@@ -71,8 +72,8 @@ pub(crate) fn transaction(
         .map(ToString::to_string)
         .collect();
     Ok(Transaction {
-        request_id: None,
-        preconditions: Vec::new(),
+        // A stale mirror, or somebody who rewinds the branch, must not undo the cure of an incident.
+        keeps_holds: relation != Relation::Ahead,
         operations,
         source: Some(SourceUpdate {
             name: source.name.clone(),
@@ -91,5 +92,39 @@ pub(crate) fn transaction(
             }),
             stages: times.list(),
         },
+        ..Transaction::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{SourceSettings, Sources};
+
+    #[test]
+    fn only_a_commit_that_follows_ends_holds() {
+        let sources = Sources::new([SourceSettings {
+            name: "shop".to_owned(),
+            repository: "/srv/git/shop.git".to_owned(),
+            ..SourceSettings::default()
+        }]);
+        let source = sources.unwrap().iter().next().unwrap().clone();
+        let commit = CommitObject {
+            id: "c1".into(),
+            parents: Vec::new(),
+            author: "Ada".to_owned(),
+            message: "Change".to_owned(),
+            committed_at: 0,
+        };
+        for (relation, keeps) in [
+            (Relation::Ahead, false),
+            (Relation::Behind, true),
+            (Relation::Unknown, true),
+        ] {
+            let files = BTreeMap::new();
+            let times = StageTimes::default();
+            let made = transaction(&source, &commit, &files, times, None, relation).unwrap();
+            assert_eq!(made.keeps_holds, keeps, "{relation:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod bad_pushes;
 mod command;
+mod holds;
 mod job;
 mod service;
 mod support;

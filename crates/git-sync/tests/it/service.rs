@@ -13,13 +13,13 @@ use crate::support::{SECRET, World, local};
 const BETA: &str = "config/location-beta.yml";
 
 /// A running git-sync that polls too seldom for the tests to notice.
-struct Service {
+pub(crate) struct Service {
     url: String,
     lifecycle: Lifecycle,
 }
 
 impl Service {
-    async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let source = SourceSettings {
             poll_interval: Duration::from_hours(1),
             ..world.source()
@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// Sends the webhook of a push to `branch`, and returns the answer's status.
-    async fn hook(&self, branch: &str, secret: &str) -> u16 {
+    pub(crate) async fn hook(&self, branch: &str, secret: &str) -> u16 {
         let push = Push {
             reference: format!("refs/heads/{branch}"),
             before: "a".repeat(40),
@@ -53,7 +53,7 @@ impl Service {
         sent.send().await.unwrap().status().as_u16()
     }
 
-    async fn page(&self, page: &str) -> String {
+    pub(crate) async fn page(&self, page: &str) -> String {
         let client = http_client::new(&HttpClientSettings::new("test")).unwrap();
         let answer = client.get(format!("{}{page}", self.url)).send().await;
         answer.unwrap().text().await.unwrap()
@@ -75,7 +75,7 @@ impl Service {
         .await;
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.lifecycle.shut_down();
         self.lifecycle.finished().await.unwrap();
     }

@@ -5,6 +5,7 @@ pub(crate) mod cancelling;
 pub(crate) mod compaction;
 pub(crate) mod following;
 pub(crate) mod history;
+pub(crate) mod holds;
 pub(crate) mod lineage;
 pub(crate) mod migrating;
 pub(crate) mod reading;

@@ -203,6 +203,8 @@ fn part(operation: &Operation) -> Part {
             (AuditAction::OpenSession, AuditTarget::Session(session.id))
         }
         Operation::EndSession(session) => (AuditAction::EndSession, AuditTarget::Session(*session)),
+        Operation::Hold { key } => (AuditAction::Hold, AuditTarget::Key(key.clone())),
+        Operation::Release { key } => (AuditAction::Release, AuditTarget::Key(key.clone())),
     };
     Part {
         action,

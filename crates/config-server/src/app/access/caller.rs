@@ -226,7 +226,7 @@ impl Caller {
 
     /// Fails unless `key` may be changed as it is in `state`: what a source owns takes more.
     pub(crate) fn may_change(&self, key: &Key, state: &Snapshot) -> Result<(), Forbidden> {
-        let owned = (state.get(key.as_str())).is_some_and(|entry| entry.owner.is_some());
+        let owned = state.owner_of(key.as_str()).is_some();
         self.may(if owned { Right::Override } else { Right::Write }, key)
     }
 
@@ -268,11 +268,7 @@ impl Caller {
 
     /// Says whether every key that `source` owns in `state` is within reach; true if it owns none.
     pub(crate) fn reaches(&self, right: Right, source: &SourceName, state: &Snapshot) -> bool {
-        let all = Prefix::all();
-        self.grant().is_none()
-            || (state.under(&all))
-                .filter(|entry| entry.owner.as_ref() == Some(source))
-                .all(|entry| self.sees(right, &entry.key))
+        self.grant().is_none() || state.keys_of(source).all(|key| self.sees(right, key))
     }
 
     /// Fails unless the caller may speak for `source`: all that it owns may be written.
@@ -321,8 +317,7 @@ impl Caller {
         for operation in &transaction.operations {
             match operation {
                 Operation::Put { key, .. } => {
-                    let entry = state.get(key.as_str());
-                    let owner = entry.and_then(|entry| entry.owner.as_ref());
+                    let owner = state.owner_of(key.as_str());
                     if source.is_some() && (owner.is_none() || owner == source) {
                         self.may(Right::Write, key)?;
                     } else {
@@ -330,6 +325,9 @@ impl Caller {
                     }
                 }
                 Operation::Delete { key } => self.may_change(key, state)?,
+                Operation::Hold { key } | Operation::Release { key } => {
+                    self.may(Right::Override, key)?;
+                }
                 Operation::DeletePrefix { prefix } => {
                     self.may_under(Right::Write, prefix)?;
                     (state.under(prefix))
@@ -444,11 +442,11 @@ mod tests {
         }
     }
 
-    /// `a/git` is a source's, `b/x` and the source `theirs` are another team's.
+    /// `a/git` and `a/held`, which is held as deleted, are a source's, `b/x` and the source `theirs` are another team's.
     fn state() -> Snapshot {
         let ours = Transaction {
             source: Some(source("ours")),
-            ..of(vec![put("a/git")])
+            ..of(vec![put("a/git"), put("a/held")])
         };
         let theirs = Transaction {
             source: Some(source("theirs")),
@@ -457,6 +455,7 @@ mod tests {
         let rest = of(vec![
             put("a/x"),
             put("b/x"),
+            Operation::Delete { key: key("a/held") },
             Operation::OpenSession(session(1, "a")),
             Operation::OpenSession(session(2, "b")),
         ]);
@@ -488,6 +487,8 @@ mod tests {
             flags: 0,
             session: session(n, "").id,
         };
+        let hold = |text: &str| Operation::Hold { key: key(text) };
+        let release = |text: &str| Operation::Release { key: key(text) };
         let under = |text: &str| Operation::DeletePrefix {
             prefix: Prefix::new(text),
         };
@@ -503,6 +504,9 @@ mod tests {
             (under("a/"), "the right `override` on key `a/git`"),
             (under(""), "the right `write` on all of prefix ``"),
             (under("b/"), "on all of prefix `b/`"),
+            (hold("a/git"), "the right `override` on key `a/git`"),
+            (release("a/git"), "the right `override` on key `a/git`"),
+            (put("a/held"), "the right `override` on key `a/held`"),
             (lock("a/x", 1), ""),
             (lock("a/x", 2), "has not opened session"),
             (lock("b/x", 1), "on key `b/x`"),
@@ -519,7 +523,9 @@ mod tests {
             refusal(&["read:a/"], &open),
             "token `a` has the right `write` nowhere"
         );
-        assert_eq!(refusal(&["override:a/"], &of(vec![under("a/")])), "");
+        for operation in [under("a/"), hold("a/git"), release("a/held"), put("a/held")] {
+            assert_eq!(refusal(&["override:a/"], &of(vec![operation])), "");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chameleon_model::{
-    CommitId, Grant, Key, Prefix, Revision, Rule, Session, SessionBehavior, SessionId, Snapshot,
-    SnapshotParts, SourceMarker, SourceName, Timestamp, Token, TokenHash, TokenName,
+    CommitId, Grant, Hold, Key, Prefix, Revision, Rule, Session, SessionBehavior, SessionId,
+    Snapshot, SnapshotParts, SourceMarker, SourceName, Timestamp, Token, TokenHash, TokenName,
 };
 use chameleon_proto::v1;
 use prost::Message as _;
@@ -29,7 +29,7 @@ const HEADER_BYTES: u64 = 64;
 
 const DIGEST_BYTES: usize = 32;
 
-/// No record is longer: a value has half a mebibyte at most, and names are short.
+/// No record is longer: a value has half a mebibyte at most, a hold two of them, and names are short.
 const RECORD_BYTES: usize = 2 * 1024 * 1024;
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -60,7 +60,7 @@ pub(super) struct Unusable {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Record {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     kind: Option<Kind>,
 }
 
@@ -78,6 +78,8 @@ enum Kind {
     Source(v1::Source),
     #[prost(message, tag = "6")]
     Token(TokenRecord),
+    #[prost(message, tag = "7")]
+    Hold(v1::Hold),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -239,6 +241,9 @@ fn write(file: File, snapshot: &Snapshot, sources: &Sources, tokens: &[Token]) -
     for session in snapshot.sessions() {
         writer.put(Kind::Session((&**session).into()))?;
     }
+    for hold in snapshot.holds() {
+        writer.put(Kind::Hold((&**hold).into()))?;
+    }
     for marker in sources.values() {
         writer.put(Kind::Source(source_record(marker)))?;
     }
@@ -383,6 +388,10 @@ impl Gathered {
                 self.parts.tombstones.push((key, Revision(revision)));
             }
             Kind::Session(session) => self.parts.sessions.push(session.try_into()?),
+            Kind::Hold(hold) => {
+                let hold = Hold::try_from(hold).map_err(|error| error.to_string())?;
+                self.parts.holds.push(hold);
+            }
             Kind::Source(source) => {
                 let marker = source_marker(source)?;
                 self.sources.insert(marker.name.clone(), marker);
@@ -496,6 +505,7 @@ fn source_record(marker: &SourceMarker) -> v1::Source {
         at_us: marker.at.0,
         profiles: marker.profiles.clone(),
         report: None,
+        held: Vec::new(),
     }
 }
 

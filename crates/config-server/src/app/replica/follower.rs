@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Pending, take_group};
-use super::{Contents, Kept, Link, Replica, ReplicaLimits, move_marker};
+use super::{Answered, Contents, Kept, Link, Replica, ReplicaLimits, move_marker};
 use crate::app::error::Error;
 
 /// How often a group is tried whose base the store does not know; each time the state is loaded
@@ -130,9 +130,9 @@ impl Follower {
             return;
         }
         match self.store_group(&group).await {
-            Ok(outcomes) => {
-                for (pending, outcome) in group.into_iter().zip(outcomes) {
-                    pending.answer(Ok(outcome));
+            Ok(answers) => {
+                for (pending, answered) in group.into_iter().zip(answers) {
+                    pending.answer(Ok(answered));
                 }
             }
             Err(error) => {
@@ -144,7 +144,7 @@ impl Follower {
         }
     }
 
-    async fn store_group(&mut self, group: &[Pending]) -> Result<Vec<Outcome>, StoreError> {
+    async fn store_group(&mut self, group: &[Pending]) -> Result<Vec<Answered>, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -168,7 +168,7 @@ impl Follower {
     }
 
     /// Publishes what a group led to.
-    fn serve(&self, base: &Snapshot, committed: Committed, group: &[Pending]) -> Vec<Outcome> {
+    fn serve(&self, base: &Snapshot, committed: Committed, group: &[Pending]) -> Vec<Answered> {
         let Committed {
             outcomes,
             commits,
@@ -186,7 +186,23 @@ impl Follower {
             "the commits lead to the snapshot"
         );
         self.publish(snapshot, &commits, &own);
-        outcomes
+        let holding: HashMap<Stamp, &Commit> = (commits.iter())
+            .filter(|commit| !commit.holds.is_empty())
+            .map(|commit| (commit.stamp, &**commit))
+            .collect();
+        let answered = |outcome| {
+            let commit = match &outcome {
+                Outcome::Committed(stamp) => holding.get(stamp),
+                Outcome::Unchanged(_) | Outcome::Refused(_) => None,
+            };
+            Answered {
+                holds: commit
+                    .map(|commit| commit.holds.clone())
+                    .unwrap_or_default(),
+                outcome,
+            }
+        };
+        outcomes.into_iter().map(answered).collect()
     }
 
     /// Ends the sessions whose time is over. Each has a whole life first after the database was

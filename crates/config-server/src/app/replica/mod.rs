@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chameleon_model::{
-    Commit, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+    Commit, HoldChange, Outcome, Revision, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -46,6 +46,14 @@ pub(crate) struct Contents {
     pub(crate) snapshot: Snapshot,
     /// May be ahead of the snapshot: the commits between lead to the same.
     pub(crate) sources: Sources,
+}
+
+/// What became of a transaction, with what it did to holds.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) outcome: Outcome,
+    /// Empty also for a retry, which gets its first outcome.
+    pub(crate) holds: Vec<HoldChange>,
 }
 
 /// The applied commits of all git sources.
@@ -88,6 +96,21 @@ impl Replica {
             limits,
         };
         (Arc::new(replica), pending)
+    }
+
+    /// A replica that stays at one state.
+    #[cfg(test)]
+    pub(crate) fn fixed(snapshot: Snapshot) -> Arc<Self> {
+        let contents = Contents {
+            snapshot,
+            sources: Sources::new(),
+        };
+        let limits = ReplicaLimits {
+            store_timeout: Duration::from_secs(1),
+            queued_bytes: 0,
+            watches: 0,
+        };
+        Self::new(contents, Link::new(Duration::ZERO), limits).0
     }
 
     /// The newest state that this server knows.
@@ -161,7 +184,7 @@ impl Replica {
         &self,
         transaction: Transaction,
         reservation: Reservation,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Answered, Error> {
         if !self.link.is_available() {
             return Err(Error::Unavailable(
                 "the database is unavailable; nothing was changed, reads go on, try again later"
@@ -174,7 +197,7 @@ impl Replica {
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;
         match tokio::time::timeout(self.limits.store_timeout, answer).await {
-            Ok(Ok(outcome)) => outcome,
+            Ok(Ok(answered)) => answered,
             Ok(Err(_)) => Err(Error::Stopping),
             Err(_) => Err(Error::Unavailable(format!(
                 "the database gave no answer within {:?}; the change may have been stored, a \

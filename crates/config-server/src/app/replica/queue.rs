@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chameleon_model::{Outcome, Transaction};
+use chameleon_model::Transaction;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::Answered;
 use crate::app::error::Error;
 
 /// How many transactions may wait.
@@ -76,7 +77,7 @@ impl Reservation {
 pub(super) struct Pending {
     pub(super) transaction: Transaction,
     arrived: Instant,
-    answer: oneshot::Sender<Result<Outcome, Error>>,
+    answer: oneshot::Sender<Result<Answered, Error>>,
     reservation: Reservation,
 }
 
@@ -84,7 +85,7 @@ impl Pending {
     pub(super) fn new(
         transaction: Transaction,
         reservation: Reservation,
-    ) -> (Self, oneshot::Receiver<Result<Outcome, Error>>) {
+    ) -> (Self, oneshot::Receiver<Result<Answered, Error>>) {
         let (answer, outcome) = oneshot::channel();
         let pending = Self {
             transaction,
@@ -101,8 +102,8 @@ impl Pending {
     }
 
     /// Tells its writer, who may have gone.
-    pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
-        let _ = self.answer.send(outcome);
+    pub(super) fn answer(self, answered: Result<Answered, Error>) {
+        let _ = self.answer.send(answered);
     }
 }
 

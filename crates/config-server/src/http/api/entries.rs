@@ -245,6 +245,6 @@ async fn single(
         },
         ..Transaction::default()
     };
-    let outcome = (app.commit_checked(Face::Api, caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(outcome).map(Json)
+    let effects = (app.commit_checked(Face::Api, caller, transaction, reservation)).await?;
+    OutcomeAnswer::of(effects).map(Json)
 }

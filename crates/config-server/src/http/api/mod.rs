@@ -9,6 +9,7 @@ mod entries;
 mod extract;
 mod fleet;
 mod history;
+mod holds;
 mod problem;
 mod rollback;
 mod status;
@@ -71,6 +72,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .routes(routes!(rollback::roll_back))
         .routes(routes!(fleet::fleet))
         .routes(routes!(fleet::sources))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::hold, holds::release))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::rotate))
@@ -103,7 +106,7 @@ fn text(description: &utoipa::openapi::OpenApi) -> String {
 /// The name of a path in metrics, if it is one of this face.
 pub(super) fn route_name(path: &str) -> Option<&'static str> {
     /// The first part of each path.
-    const ROUTES: [&str; 11] = [
+    const ROUTES: [&str; 12] = [
         "/api/v1/entries",
         "/api/v1/transactions",
         "/api/v1/history",
@@ -111,6 +114,7 @@ pub(super) fn route_name(path: &str) -> Option<&'static str> {
         "/api/v1/rollback",
         "/api/v1/fleet",
         "/api/v1/sources",
+        "/api/v1/holds",
         "/api/v1/tokens",
         "/api/v1/audit",
         "/api/v1/status",

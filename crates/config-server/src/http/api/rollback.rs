@@ -78,7 +78,7 @@ pub(super) async fn roll_back(
     };
     let RolledBack {
         differences,
-        outcome,
+        effects,
     } = app.roll_back(Face::Api, &caller, rollback).await?;
     let changes = (differences.iter())
         .map(|difference| KeyChange {
@@ -87,7 +87,7 @@ pub(super) async fn roll_back(
         })
         .collect();
     Ok(Json(RollbackAnswer {
-        outcome: OutcomeAnswer::of(outcome)?,
+        outcome: OutcomeAnswer::of(effects)?,
         changes,
     }))
 }

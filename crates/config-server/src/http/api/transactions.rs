@@ -1,6 +1,7 @@
 //! `/api/v1/transactions`: several changes, applied whole or not at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -35,6 +36,8 @@ pub(super) struct TransactionBody {
     /// Why, for the history.
     #[serde(default)]
     message: String,
+    /// How long the holds last that it puts on keys of git sources; the server's setting if left out.
+    hold_seconds: Option<u64>,
 }
 
 /// What must hold for a transaction to be applied.
@@ -67,6 +70,10 @@ enum OperationBody {
     Lock(LockingBody),
     /// Writes a value and gives the key's lock back; refused unless the session holds it.
     Unlock(LockingBody),
+    /// Keeps a key of a git source as it is, or renews its hold.
+    Hold { key: String },
+    /// Ends a key's hold, and brings back what git has.
+    Release { key: String },
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -116,8 +123,8 @@ pub(super) async fn commit(
         return Err(Error::TooLarge(detail).into());
     }
     let transaction = body.transaction()?;
-    let outcome = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(outcome).map(Json)
+    let effects = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
+    OutcomeAnswer::of(effects).map(Json)
 }
 
 impl TransactionBody {
@@ -133,12 +140,13 @@ impl TransactionBody {
             request_id: request_id(self.request_id),
             preconditions,
             operations,
-            source: None,
+            hold_for: self.hold_seconds.map(Duration::from_secs),
             origin: Origin {
                 author: self.author,
                 message: self.message,
                 ..Origin::default()
             },
+            ..Transaction::default()
         })
     }
 }
@@ -183,6 +191,12 @@ impl OperationBody {
             },
             Self::DeletePrefix { prefix } => Operation::DeletePrefix {
                 prefix: Prefix::new(&prefix),
+            },
+            Self::Hold { key: text } => Operation::Hold {
+                key: key(field, &text)?,
+            },
+            Self::Release { key: text } => Operation::Release {
+                key: key(field, &text)?,
             },
             Self::Lock(locking) => {
                 let (key, value, flags) = locking.put.parts(field)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
+use crate::app::holds::Effects;
 
 /// Names one state of the store for certain.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -128,6 +129,12 @@ pub(super) struct OutcomeAnswer {
     outcome: OutcomeKind,
     /// The state that it led to, or that was so already.
     stamp: Stamp,
+    /// Keys of git sources that it changed, which are held against their source now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<String>,
+    /// Keys whose holds it ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    released: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -142,8 +149,8 @@ enum OutcomeKind {
 impl OutcomeAnswer {
     /// # Errors
     /// The transaction was refused.
-    pub(super) fn of(outcome: Outcome) -> Result<Self, Problem> {
-        let (outcome, stamp) = match outcome {
+    pub(super) fn of(effects: Effects) -> Result<Self, Problem> {
+        let (outcome, stamp) = match effects.outcome {
             Outcome::Committed(stamp) => (OutcomeKind::Committed, stamp),
             Outcome::Unchanged(stamp) => (OutcomeKind::Unchanged, stamp),
             Outcome::Refused(refusals) => return Err(Problem::refused(&refusals)),
@@ -151,6 +158,10 @@ impl OutcomeAnswer {
         Ok(Self {
             outcome,
             stamp: stamp.into(),
+            held: (effects.held.iter())
+                .map(|hold| hold.key.to_string())
+                .collect(),
+            released: effects.released.iter().map(ToString::to_string).collect(),
         })
     }
 }

@@ -70,6 +70,7 @@ fn contents() -> Contents {
         (operations, None),
         (vec![put("config/location.yml", b"a: 2\n", 0)], Some(source)),
         (vec![Operation::Delete { key: key("gone") }], None),
+        (vec![put("config/location.yml", b"a: 3\n", 0)], None),
     ];
     let group = (transactions.into_iter())
         .map(|(operations, source)| Transaction {
@@ -88,7 +89,8 @@ fn contents() -> Contents {
     for commit in &decided.commits {
         super::super::move_marker(&mut sources, commit);
     }
-    assert_eq!((decided.commits.len(), sources.len()), (3, 1));
+    assert_eq!((decided.commits.len(), sources.len()), (4, 1));
+    assert_eq!(decided.snapshot.holds().count(), 1);
     Contents {
         snapshot: decided.snapshot,
         sources,
@@ -104,6 +106,7 @@ fn assert_same(one: &Contents, other: &Contents) {
     assert!(left.under(&all).eq(right.under(&all)));
     assert!(left.deleted_under(&all).eq(right.deleted_under(&all)));
     assert!(left.sessions().eq(right.sessions()));
+    assert!(left.holds().eq(right.holds()));
     assert_eq!(one.sources, other.sources);
 }
 
