@@ -147,6 +147,8 @@ struct Draft<'a> {
     /// See [`Transaction::keeps_holds`].
     keeps_holds: bool,
     wishes: BTreeMap<Key, Wish>,
+    /// Files that are back, of sources that have them no more.
+    restored: BTreeMap<Key, SourceName>,
     holds: BTreeMap<Key, Option<Hold>>,
     entries: BTreeMap<Key, Option<Entry>>,
     sessions: BTreeMap<SessionId, Option<Arc<Session>>>,
@@ -161,6 +163,7 @@ impl<'a> Draft<'a> {
             revision: base.stamp().revision.next(),
             keeps_holds: false,
             wishes: BTreeMap::new(),
+            restored: BTreeMap::new(),
             holds: BTreeMap::new(),
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -265,6 +268,15 @@ impl<'a> Draft<'a> {
                 self.wishes.insert(key.clone(), Wish::Hold);
             }
             Operation::Release { key } => self.release(key)?,
+            Operation::Restore { key, .. } if source.is_some() => {
+                return Err(Refusal::HoldInUpdate { key: key.clone() });
+            }
+            Operation::Restore {
+                key,
+                value,
+                flags,
+                source,
+            } => self.restore(key, value, *flags, source),
             Operation::Lock {
                 key,
                 value,

@@ -81,6 +81,18 @@ pub enum Operation {
     OpenSession(Session),
     /// Ends a session and frees or deletes what it has locked; nothing happens if it is not live.
     EndSession(SessionId),
+    /// Brings back a file that a git source had at a key and has no more, and holds it; a plain write
+    /// where the key is there or is the source's still. Only a server asks for it, in a rollback.
+    Restore {
+        /// Where.
+        key: Key,
+        /// What.
+        value: Bytes,
+        /// The writer's number.
+        flags: u64,
+        /// Whose file it was.
+        source: SourceName,
+    },
     /// Keeps a key of a git source as it is, or keeps it on.
     Hold {
         /// Which.
@@ -438,6 +450,9 @@ impl fmt::Debug for Operation {
             Self::Unlock { key, session, .. } => write!(f, "Unlock({key:?}, {session})"),
             Self::OpenSession(session) => write!(f, "OpenSession({})", session.id),
             Self::EndSession(session) => write!(f, "EndSession({session})"),
+            Self::Restore { key, value, .. } => {
+                write!(f, "Restore({key:?}, {} bytes)", value.len())
+            }
             Self::Hold { key } => write!(f, "Hold({key:?})"),
             Self::Release { key } => write!(f, "Release({key:?})"),
         }

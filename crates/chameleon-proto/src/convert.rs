@@ -154,7 +154,7 @@ impl TryFrom<v1::Hold> for Hold {
 
 impl From<Operation> for v1::Operation {
     /// # Panics
-    /// On operations about sessions: those have no place in this contract.
+    /// On operations about sessions and on restored files: those have no place in this contract.
     fn from(operation: Operation) -> Self {
         use v1::operation::Operation as Wire;
         let put = |key: Key, value: Bytes, flags: u64| v1::Put {
@@ -184,8 +184,8 @@ impl From<Operation> for v1::Operation {
             } => Wire::Unlock(locking(key, value, flags, session)),
             Operation::Hold { key } => Wire::Hold(key.to_string()),
             Operation::Release { key } => Wire::Release(key.to_string()),
-            Operation::OpenSession(_) | Operation::EndSession(_) => {
-                unreachable!("sessions are opened by the Consul dialect, inside the server")
+            Operation::OpenSession(_) | Operation::EndSession(_) | Operation::Restore { .. } => {
+                unreachable!("only a server asks for these, of itself")
             }
         };
         Self {
@@ -420,7 +420,7 @@ pub fn transaction(
 /// The messages that carry `transaction`: its header, then operations in chunks of about 1 MiB.
 ///
 /// # Panics
-/// On operations about sessions: those have no place in this contract.
+/// On operations about sessions and on restored files: those have no place in this contract.
 pub fn commit_requests(transaction: Transaction) -> Vec<v1::CommitRequest> {
     use v1::commit_request::Message;
     let header = v1::CommitHeader {

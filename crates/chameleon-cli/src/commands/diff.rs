@@ -72,6 +72,9 @@ impl KeyDifference {
         let head = format!("{sign} {}", harmless(&self.key));
         let mut lines = vec![screen.paint(tone, head)];
         match (self.before.text(), self.after.text()) {
+            (Some(before), Some(after)) if before == after && self.before == self.after => {
+                lines.push("    the same value; its writer's number differs".to_owned());
+            }
             (Some(before), Some(after)) => {
                 for line in line_diff(before, after, CONTEXT).lines() {
                     let line = format!("    {}", harmless(line));

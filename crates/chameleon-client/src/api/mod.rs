@@ -160,6 +160,10 @@ impl Api {
     ) -> Result<CommitEffects, ApiError> {
         let is_session =
             |op: &Operation| matches!(op, Operation::OpenSession(_) | Operation::EndSession(_));
+        if (transaction.operations.iter()).any(|op| matches!(op, Operation::Restore { .. })) {
+            let reason = "a file that git has no more is brought back by a rollback only";
+            return Err(ApiError::Invalid(reason.to_owned()));
+        }
         if transaction.operations.iter().any(is_session) {
             let reason = "sessions are opened and ended through the Consul dialect only";
             return Err(ApiError::Invalid(reason.to_owned()));

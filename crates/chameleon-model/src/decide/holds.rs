@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Draft;
 use crate::hold::cut;
-use crate::{Entry, GitValue, Hold, HoldChange, Key, Origin, Refusal, Snapshot};
+use crate::{Entry, GitValue, Hold, HoldChange, Key, Origin, Refusal, Snapshot, SourceName};
 
 /// What a transaction says of a key's hold in so many words.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,16 @@ impl Draft<'_> {
         }
         self.wishes.insert(key.clone(), Wish::Release);
         Ok(())
+    }
+
+    /// Writes a file that `source` had at `key`; the source's again, where it is nobody's.
+    pub(super) fn restore(&mut self, key: &Key, value: &Bytes, flags: u64, source: &SourceName) {
+        let mut owner = self.owner(key);
+        if owner.is_none() && self.get(key).is_none() {
+            self.restored.insert(key.clone(), source.clone());
+            owner = Some(source.clone());
+        }
+        self.write(key, value, flags).owner = owner;
     }
 
     /// Says whether `key` is held against what its source has `offered` there, which may be nothing.
@@ -59,7 +69,8 @@ impl Draft<'_> {
         let mut touched: BTreeSet<_> = self.wishes.keys().cloned().collect();
         touched.extend(self.entries.keys().cloned());
         for key in touched {
-            let Some(source) = self.base.owner_of(key.as_str()) else {
+            let restored = self.restored.get(&key);
+            let Some(source) = self.base.owner_of(key.as_str()).or(restored) else {
                 continue;
             };
             let before = self.base.get(key.as_str()).map(|entry| git_value(entry));
@@ -67,6 +78,7 @@ impl Draft<'_> {
             // What belongs to a source and is not held is as git has it.
             let (git, against) = match self.base.hold(key.as_str()) {
                 Some(hold) => (hold.git.clone(), Some(hold.against.clone())),
+                None if restored.is_some() => (None, after.clone()),
                 None => (before.clone(), before.clone()),
             };
             let is_released = match self.wishes.get(&key) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chameleon_model::check::{check_affected, check_own_document, schema_key};
 use chameleon_model::document::{Fault, FileName, Profile, Profiles, split_key};
 use chameleon_model::{
-    Commit, Key, Known, Operation, Prefix, Snapshot, SourceName, SourceUpdate, Tag, Transaction,
-    decide,
+    Commit, Key, Known, Operation, Precondition, Prefix, Snapshot, SourceName, SourceUpdate, Tag,
+    Transaction, decide,
 };
 
 use super::error::Error;
@@ -38,11 +38,15 @@ impl Checker {
     /// Says whether `transaction` touches no document and no schema, so that judging it is a matter of
     /// microseconds.
     pub(crate) fn is_quick(transaction: &Transaction) -> bool {
+        // What was changed under a prefix is looked for in all that is there.
+        let looks_under = |one: &Precondition| matches!(one, Precondition::Unchanged { .. });
         transaction.operations.len() <= QUICK_OPERATIONS
+            && !transaction.preconditions.iter().any(looks_under)
             && (transaction.operations.iter()).all(|operation| match operation {
                 Operation::Put { key, .. }
                 | Operation::Delete { key }
                 | Operation::Release { key }
+                | Operation::Restore { key, .. }
                 | Operation::Lock { key, .. }
                 | Operation::Unlock { key, .. } => !is_file(key),
                 Operation::OpenSession(_) | Operation::EndSession(_) | Operation::Hold { .. } => {
@@ -97,6 +101,7 @@ impl Checker {
     pub(crate) fn each(&self, base: &Snapshot, transaction: &Transaction) -> Result<(), Error> {
         (transaction.operations.iter()).try_for_each(|operation| match operation {
             Operation::Put { key, value, .. }
+            | Operation::Restore { key, value, .. }
             | Operation::Lock { key, value, .. }
             | Operation::Unlock { key, value, .. } => self.own(base, key, value),
             Operation::Delete { .. }

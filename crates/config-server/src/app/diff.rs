@@ -70,7 +70,9 @@ impl Difference {
 
     fn is_one(&self) -> bool {
         match (&self.before, &self.after) {
-            (Some(before), Some(after)) => before.value != after.value,
+            (Some(before), Some(after)) => {
+                (&before.value, before.flags) != (&after.value, after.flags)
+            }
             (before, after) => before.is_some() != after.is_some(),
         }
     }

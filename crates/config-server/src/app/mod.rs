@@ -19,12 +19,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chameleon_model::{
-    Change, Commit, HoldChange, Key, Operation, Outcome, Prefix, Revision, Right, Scope, Session,
-    SessionId, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
+    Change, Commit, HoldChange, Key, Operation, Outcome, Precondition, Prefix, Revision, Right,
+    Scope, Session, SessionId, Snapshot, SourceMarker, SourceName, Stamp, Transaction,
 };
 use chameleon_store::{HistoryQuery, Store, StoreError};
 use service_kit::Lifecycle;
 use service_kit::health::Check;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CommitResult, Face, Metrics};
@@ -47,6 +48,18 @@ const HISTORY_LIMIT: u32 = 1_000;
 /// The number of commits that a history request without a limit answers.
 const HISTORY_DEFAULT: u32 = 50;
 
+/// How long the tokens in the database are waited for where those on disk are known.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// How many questions may read much from the database at a time.
+const BULK_TURNS: usize = 2;
+
+/// How many preconditions may be about whole prefixes: each is looked for in all that is there.
+const MAX_UNCHANGED: usize = 16;
+
+/// The longest time until a hold expires.
+const MAX_HOLD: Duration = Duration::from_hours(366 * 24);
+
 /// The use cases with what they stand on.
 pub(crate) struct App {
     pub(crate) access: Arc<Access>,
@@ -60,6 +73,8 @@ pub(crate) struct App {
     store_kind: &'static str,
     /// How long holds last of which nobody says it.
     hold_for: Duration,
+    /// Turns for questions that read much from the database.
+    bulk: Semaphore,
 }
 
 /// How the server is.
@@ -145,7 +160,10 @@ impl App {
         });
         if access.is_guarded() {
             let hub = Arc::clone(replica.hub());
-            match access.read(&*store, &hub).await {
+            // With tokens from the disk nobody has to wait for a database that hangs.
+            let patience = saved.map_or(Duration::MAX, |_| FIRST_LOOK);
+            let read = tokio::time::timeout(patience, access.read(&*store, &hub)).await;
+            match read.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer yet".into()))) {
                 // It serves what is on disk, and lets in whom it knows.
                 Err(StoreError::Unavailable(_)) if saved.is_some() => tracing::warn!(
                     tokens = access.tokens().len(),
@@ -167,6 +185,7 @@ impl App {
             limits: settings.limits,
             store_kind: settings.store_kind,
             hold_for: settings.hold_for,
+            bulk: Semaphore::new(BULK_TURNS),
         }))
     }
 
@@ -197,8 +216,44 @@ impl App {
         match revision {
             None => Ok(newest),
             Some(revision) if revision == newest.stamp().revision => Ok(newest),
-            Some(revision) => Ok(Arc::new(self.store.snapshot_at(revision).await?)),
+            Some(revision) => {
+                let _turn = self.bulk_turn().await;
+                Ok(Arc::new(self.store.snapshot_at(revision).await?))
+            }
         }
+    }
+
+    /// Waits for its turn to read much from the database: each takes one of its connections and much
+    /// memory for a while, which commits need as well.
+    async fn bulk_turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.bulk.acquire().await;
+        turn.expect("nobody closes it")
+    }
+
+    /// Fails for a transaction that would take too long to decide, whatever face it came through.
+    fn bound(&self, transaction: &Transaction) -> Result<(), Error> {
+        let most = self.limits.transaction_operations;
+        let conditions = &transaction.preconditions;
+        let under = |one: &&Precondition| matches!(one, Precondition::Unchanged { .. });
+        let unders = conditions.iter().filter(under).count();
+        if unders > MAX_UNCHANGED {
+            return Err(Error::TooLarge(format!(
+                "the transaction has {unders} preconditions on whole prefixes, {MAX_UNCHANGED} are \
+                 allowed; name a shorter prefix once"
+            )));
+        }
+        if conditions.len() > most {
+            return Err(Error::TooLarge(format!(
+                "the transaction has {} preconditions, {most} are allowed \
+                 (`--max-transaction-operations`)",
+                conditions.len()
+            )));
+        }
+        if transaction.hold_for.is_some_and(|lasts| lasts > MAX_HOLD) {
+            let reason = "a hold may last 366 days; renew it where it has to last longer";
+            return Err(Error::Invalid(reason.to_owned()));
+        }
+        Ok(())
     }
 
     /// Stores a transaction of documents that are good together.
@@ -273,6 +328,7 @@ impl App {
         reservation: Reservation,
         judge: fn(&Checker, &Snapshot, &Transaction) -> Result<(), Error>,
     ) -> Result<Effects, Error> {
+        self.bound(&transaction)?;
         caller.sign(&mut transaction);
         transaction.hold_for.get_or_insert(self.hold_for);
         let source = (transaction.source.as_ref()).map(|update| update.name.clone());

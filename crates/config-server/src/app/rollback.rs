@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use chameleon_model::{Operation, Origin, Precondition, RequestId, Revision, Transaction};
+use chameleon_model::{
+    Operation, Origin, Precondition, RequestId, Revision, SourceName, Transaction,
+};
 
 use super::App;
 use super::access::Caller;
@@ -62,12 +64,23 @@ impl App {
         let transaction = Transaction {
             request_id,
             preconditions: differences.iter().map(unchanged).collect(),
-            operations: differences.iter().map(back).collect(),
+            operations: differences.iter().map(|one| self.back(one)).collect(),
             origin,
             ..Transaction::default()
         };
+        let bytes: usize = (differences.iter())
+            .filter_map(|one| one.after.as_ref())
+            .map(|entry| entry.key.as_str().len() + entry.value.len())
+            .sum();
+        let limit = self.limits.transaction_bytes;
+        if bytes > limit {
+            return Err(Error::TooLarge(format!(
+                "{bytes} bytes would come back, and a transaction may have {limit} \
+                 (`--max-transaction-bytes`); name a longer prefix, and go back in parts"
+            )));
+        }
         let mut reservation = self.replica.reservation();
-        reservation.grow(differences.iter().map(Difference::bytes).sum())?;
+        reservation.grow(bytes)?;
         let effects = self
             .commit_checked(face, caller, transaction, reservation)
             .await?;
@@ -75,6 +88,30 @@ impl App {
             differences,
             effects,
         })
+    }
+
+    /// What brings a key back. A file that its source has deleted since is the source's again, and held.
+    fn back(&self, difference: &Difference) -> Operation {
+        let key = difference.key.clone();
+        let Some(entry) = &difference.after else {
+            return Operation::Delete { key };
+        };
+        let (value, flags) = (entry.value.clone(), entry.flags);
+        let vanished = (entry.owner.as_ref())
+            .filter(|source| difference.before.is_none() && self.has_source(source));
+        match vanished.cloned() {
+            Some(source) => Operation::Restore {
+                key,
+                value,
+                flags,
+                source,
+            },
+            None => Operation::Put { key, value, flags },
+        }
+    }
+
+    fn has_source(&self, name: &SourceName) -> bool {
+        self.replica.sources().contains_key(name)
     }
 }
 
@@ -86,17 +123,5 @@ fn unchanged(difference: &Difference) -> Precondition {
             revision: entry.modify_revision,
         },
         None => Precondition::Absent { key },
-    }
-}
-
-fn back(difference: &Difference) -> Operation {
-    let key = difference.key.clone();
-    match &difference.after {
-        Some(entry) => Operation::Put {
-            key,
-            value: entry.value.clone(),
-            flags: entry.flags,
-        },
-        None => Operation::Delete { key },
     }
 }

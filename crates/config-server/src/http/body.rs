@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 /// How long a body may take to arrive: it takes room from other writers meanwhile.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a body was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub(super) enum BodyError {
     Late,
     /// Its sender has gone, or sends no HTTP.
     #[error("the request's body ended early: {0}")]
-    Broken(axum::BoxError),
+    Broken(BoxError),
 }
 
 /// How many bytes will come at most; fails if they are said to be too many.
@@ -41,13 +42,19 @@ pub(super) fn announced(headers: &HeaderMap, limit: usize) -> Result<usize, Body
 pub(super) async fn received(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     let limited = Limited::new(body, limit);
     let collected = tokio::time::timeout(BODY_LIMIT, limited.collect());
-    match collected.await.map_err(|_| BodyError::Late)? {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge {
-            found: "more bytes".to_owned(),
-            limit,
-        }),
-        Err(error) => Err(BodyError::Broken(error)),
+    let collected = collected.await.map_err(|_| BodyError::Late)?;
+    let body = collected.map_err(|error| BodyError::of(error, limit))?;
+    Ok(body.to_bytes())
+}
+
+impl BodyError {
+    /// Why a body of `limit` bytes at most was not read on.
+    pub(super) fn of(error: BoxError, limit: usize) -> Self {
+        if error.is::<LengthLimitError>() {
+            let found = "more bytes".to_owned();
+            return Self::TooLarge { found, limit };
+        }
+        Self::Broken(error)
     }
 }
 

@@ -390,6 +390,34 @@ async fn a_key_of_a_source_is_held_and_released() {
 }
 
 #[tokio::test]
+async fn a_file_that_a_push_has_deleted_comes_back_held() {
+    let server = Server::start().await;
+    let good = push(&server, "a: 1\n").await;
+    let header = v1::CommitHeader {
+        source: Some(v1::SourceUpdate {
+            name: "main".to_owned(),
+            expected_commit: "ab".repeat(20),
+            commit: "cd".repeat(20),
+            profiles: vec!["beta".to_owned()],
+        }),
+        ..v1::CommitHeader::default()
+    };
+    commit(&server, header, Vec::new()).await.unwrap();
+    let (status, _) = call(&server, Method::GET, &format!("/entries/{BETA}"), None).await;
+    assert_eq!(status, 404, "the push has deleted it");
+
+    let body = json!({ "to": good.revision, "key": BETA });
+    let (status, rolled) = call(&server, Method::POST, "/rollback", Some(body)).await;
+    assert_eq!((status, &rolled["held"]), (200, &json!([BETA])), "{rolled}");
+    let entry = &get(&server, &format!("/entries/{BETA}")).await["entry"];
+    assert_eq!(
+        (&entry["value"], &entry["owner"]),
+        (&json!("a: 1\n"), &json!("main"))
+    );
+    assert_eq!(get(&server, "/holds").await["holds"][0]["in_git"], false);
+}
+
+#[tokio::test]
 async fn the_fleet_the_sources_and_the_server_are_told() {
     let server = Server::start().await;
     let head = push(&server, "a: 1\n").await;
@@ -595,6 +623,14 @@ async fn a_bad_body_says_what_is_wrong_and_changes_nothing() {
     .await;
     let delete = r#"{"type": "delete", "key": "k"}"#;
     let three = format!(r#"{{"operations": [{delete}, {delete}, {delete}]}}"#);
+    let unders = vec![r#"{"type": "unchanged", "prefix": "a", "since": 9}"#; 17].join(",");
+    let unders = format!(r#"{{"operations": [{delete}], "preconditions": [{unders}]}}"#);
+    let absent = vec![r#"{"type": "absent", "key": "k"}"#; 3].join(",");
+    let absent = format!(r#"{{"operations": [{delete}], "preconditions": [{absent}]}}"#);
+    let long = format!(
+        r#"{{"operations": [{delete}], "hold_seconds": {}}}"#,
+        u64::MAX
+    );
     let either = "operations[0]: key `k` needs either `value` or `value_base64`";
     for (path, body, status, told) in [
         ("transactions", "", 400, "EOF while parsing"),
@@ -623,6 +659,19 @@ async fn a_bad_body_says_what_is_wrong_and_changes_nothing() {
             "operations[0]: ",
         ),
         ("transactions", &three, 413, "3 operations, 2 are allowed"),
+        (
+            "transactions",
+            &unders,
+            413,
+            "17 preconditions on whole prefixes, 16 are allowed",
+        ),
+        (
+            "transactions",
+            &absent,
+            413,
+            "3 preconditions, 2 are allowed",
+        ),
+        ("transactions", &long, 400, "a hold may last 366 days"),
         ("rollback", r#"{"to": 99}"#, 404, "revision 99 is not kept"),
         ("tokens", r#"{"name": "a b", "rules": []}"#, 400, "name: "),
         (

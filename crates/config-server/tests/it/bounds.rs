@@ -210,6 +210,34 @@ async fn a_large_body_of_unknown_length_is_refused_and_changes_nothing() {
     assert_eq!(server.status().await.head.unwrap().revision, 0);
 }
 
+/// Room is taken as a body arrives: one that is only announced keeps nobody out, and one that comes
+/// without an end does not get more than there is.
+#[tokio::test]
+async fn a_body_takes_the_room_of_what_has_come() {
+    let limits = Limits {
+        queued_bytes: 1024,
+        ..Limits::default()
+    };
+    let server = Server::with(Settings {
+        limits,
+        ..Settings::default()
+    })
+    .await;
+    let mut silent = Raw::connect(&server).await;
+    silent
+        .send("POST /api/v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        .await;
+    let mut endless = Raw::connect(&server).await;
+    endless
+        .send("POST /api/v1/transactions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n")
+        .await;
+    endless.send(&"x".repeat(0x2000)).await;
+    assert_eq!(endless.answer().await.0, 429);
+    let written = server.put("/api/v1/entries/k", "x".repeat(1000)).await;
+    assert_eq!(written.status(), 200, "{}", written.text().await.unwrap());
+    drop(silent);
+}
+
 #[tokio::test]
 async fn half_a_body_changes_nothing() {
     let server = Server::start().await;

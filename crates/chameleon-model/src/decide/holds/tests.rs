@@ -69,6 +69,41 @@ fn hold(k: &str) -> Operation {
 }
 
 #[test]
+fn a_file_that_git_has_no_more_comes_back_as_its_sources_and_held() {
+    let gone = pushed(&state(), vec![put("a", "1")]);
+    assert_eq!(value(&gone, "b"), None);
+    let restore = Operation::Restore {
+        key: key("b"),
+        value: "1".into(),
+        flags: 0,
+        source: "main".into(),
+    };
+    let back = after(&gone, 5, by("ada", vec![restore.clone()]));
+    assert_eq!(back.get("b").unwrap().owner, Some("main".into()));
+    assert_eq!(
+        (value(&back, "b"), held(&back)),
+        (Some(&b"1"[..]), vec!["b"])
+    );
+    assert_eq!(back.hold("b").unwrap().git, None);
+
+    let again = pushed(&back, vec![put("a", "2")]);
+    assert_eq!(
+        (value(&again, "b"), held(&again)),
+        (Some(&b"1"[..]), vec!["b"])
+    );
+    let other = pushed(&back, vec![put("a", "1"), put("b", "2")]);
+    assert_eq!(
+        (value(&other, "b"), held(&other)),
+        (Some(&b"2"[..]), vec![])
+    );
+    let released = after(&back, 6, by("ada", vec![release("b")]));
+    assert_eq!((value(&released, "b"), held(&released)), (None, vec![]));
+    // Where the source still has the key, it is a write like any other.
+    let written = after(&back, 7, by("ada", vec![restore]));
+    assert_eq!(held(&written), ["b"]);
+}
+
+#[test]
 fn a_write_to_a_sources_key_holds_it_and_remembers_git() {
     let first = after(&state(), 5, by("ada", vec![put("a", "2"), put("c", "2")]));
     assert_eq!(held(&first), ["a"]);

@@ -194,7 +194,9 @@ fn parts(transaction: &Transaction) -> Vec<Part> {
 
 fn part(operation: &Operation) -> Part {
     let (action, target) = match operation {
-        Operation::Put { key, .. } => (AuditAction::Put, AuditTarget::Key(key.clone())),
+        Operation::Put { key, .. } | Operation::Restore { key, .. } => {
+            (AuditAction::Put, AuditTarget::Key(key.clone()))
+        }
         Operation::Delete { key } => (AuditAction::Delete, AuditTarget::Key(key.clone())),
         Operation::DeletePrefix { prefix } => (AuditAction::Delete, AuditTarget::under(prefix)),
         Operation::Lock { key, .. } => (AuditAction::Lock, AuditTarget::Key(key.clone())),

@@ -325,7 +325,9 @@ impl Caller {
                     }
                 }
                 Operation::Delete { key } => self.may_change(key, state)?,
-                Operation::Hold { key } | Operation::Release { key } => {
+                Operation::Hold { key }
+                | Operation::Release { key }
+                | Operation::Restore { key, .. } => {
                     self.may(Right::Override, key)?;
                 }
                 Operation::DeletePrefix { prefix } => {

@@ -159,6 +159,7 @@ impl App {
             0 => DEFAULT,
             limit => limit.min(LIMIT),
         };
+        let _turn = self.bulk_turn().await;
         Ok(self.store.audit(&query, &caller.audit_reader()).await?)
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
 use chameleon_model::{Key, MAX_VALUE_BYTES, Prefix, RequestId, Revision};
+use http_body_util::{BodyExt as _, Limited};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -14,8 +15,11 @@ use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::replica::Reservation;
 use crate::app::selection::Selection;
-use crate::http::body::{announced, received};
+use crate::http::body::{BODY_LIMIT, BodyError, announced};
 use crate::http::{peer, token};
+
+/// The bytes of a body that carries no values.
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// How much larger than its values a body may be: as JSON, most of all as base64, they take more.
 const JSON_BYTES: usize = 2;
@@ -59,55 +63,68 @@ impl FromRequestParts<Arc<App>> for KeyInPath {
     }
 }
 
-/// A JSON body, and the room that is reserved for it.
-pub(super) struct JsonBody<T>(pub(super) T, pub(super) Reservation);
+/// A small JSON body.
+pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (bytes, _) = taken(app, request, SMALL_BYTES).await?;
+        Ok(Self(parsed(&bytes)?))
+    }
+}
+
+/// A JSON body with the values of a transaction, and the room that is reserved for it.
+pub(super) struct BulkBody<T>(pub(super) T, pub(super) Reservation);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for BulkBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let limit = app.limits.transaction_bytes.saturating_mul(JSON_BYTES);
-        let (parts, body) = request.into_parts();
-        let (bytes, reservation) = taken(app, &parts, body, limit).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::invalid("the body is not as described", error))?;
-        Ok(Self(value, reservation))
+        let (bytes, reservation) = taken(app, request, limit).await?;
+        Ok(Self(parsed(&bytes)?, reservation))
     }
 }
 
 /// A body that is a value as it is, and the room that is reserved for it.
-pub(super) struct ValueBody(pub(super) bytes::Bytes, pub(super) Reservation);
+pub(super) struct ValueBody(pub(super) Bytes, pub(super) Reservation);
 
 impl FromRequest<Arc<App>> for ValueBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let (value, reservation) = taken(app, &parts, body, MAX_VALUE_BYTES).await?;
+        let (value, reservation) = taken(app, request, MAX_VALUE_BYTES).await?;
         Ok(Self(value, reservation))
     }
 }
 
-async fn taken(
-    app: &App,
-    parts: &Parts,
-    body: Body,
-    limit: usize,
-) -> Result<(bytes::Bytes, Reservation), Problem> {
+/// The body, of `limit` bytes at most. Room is taken from other writers as it arrives, so that one who
+/// sends nothing keeps nobody out.
+async fn taken(app: &App, request: Request, limit: usize) -> Result<(Bytes, Reservation), Problem> {
+    announced(request.headers(), limit)?;
     let mut reservation = app.replica.reservation();
-    // Where no length is announced, room is taken for what has come: a whole limit would keep
-    // others out.
-    let known = parts
-        .headers
-        .contains_key(axum::http::header::CONTENT_LENGTH);
-    if known {
-        reservation.grow(announced(&parts.headers, limit)?)?;
-    }
-    let bytes = received(body, limit).await?;
-    if !known {
-        reservation.grow(bytes.len())?;
-    }
-    Ok((bytes, reservation))
+    let mut body = Limited::new(request.into_body(), limit);
+    let mut bytes = BytesMut::new();
+    let arrived = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| BodyError::of(error, limit))?;
+            if let Ok(data) = frame.into_data() {
+                reservation.grow(data.len())?;
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, Problem>(())
+    };
+    let arrived = tokio::time::timeout(BODY_LIMIT, arrived).await;
+    arrived.map_err(|_| BodyError::Late)??;
+    Ok((bytes.freeze(), reservation))
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::invalid("the body is not as described", error))
 }
 
 /// The key that `field` names.

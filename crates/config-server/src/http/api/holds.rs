@@ -151,7 +151,7 @@ pub(super) async fn hold(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
     KeyInPath(key): KeyInPath,
-    JsonBody(body, reservation): JsonBody<HoldBody>,
+    JsonBody(body): JsonBody<HoldBody>,
 ) -> Result<Json<OutcomeAnswer>, Problem> {
     if body.lasts_seconds == Some(0) {
         let reason = "is 0; release the key instead";
@@ -168,6 +168,7 @@ pub(super) async fn hold(
         },
         ..Transaction::default()
     };
+    let reservation = app.replica.reservation();
     let effects = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
     OutcomeAnswer::of(effects).map(Json)
 }

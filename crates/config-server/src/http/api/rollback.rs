@@ -64,7 +64,7 @@ pub(super) struct RollbackAnswer {
 pub(super) async fn roll_back(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
-    JsonBody(body, _): JsonBody<RollbackBody>,
+    JsonBody(body): JsonBody<RollbackBody>,
 ) -> Result<Json<RollbackAnswer>, Problem> {
     let rollback = Rollback {
         to: Revision(body.to),

@@ -98,7 +98,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
-    JsonBody(body, _): JsonBody<CreateBody>,
+    JsonBody(body): JsonBody<CreateBody>,
 ) -> Result<(StatusCode, Json<IssuedAnswer>), Problem> {
     let name = name(&body.name)?;
     let rules: Vec<Rule> = (body.rules.iter())
@@ -133,7 +133,7 @@ pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
     Path(text): Path<String>,
-    JsonBody(body, _): JsonBody<RotateBody>,
+    JsonBody(body): JsonBody<RotateBody>,
 ) -> Result<Json<IssuedAnswer>, Problem> {
     let grace = Duration::from_secs(body.grace_seconds);
     let rotated = app.rotate_token(&caller, &name(&text)?, grace).await?;

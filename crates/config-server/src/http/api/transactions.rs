@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest as _, Request, State};
 use chameleon_model::{
     Key, Operation, Origin, Precondition, Prefix, Revision, SessionId, Transaction,
 };
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::extract::{Admitted, JsonBody, key, request_id};
+use super::extract::{Admitted, BulkBody, key, request_id};
 use super::problem::Problem;
 use super::words::{Content, OutcomeAnswer};
 use crate::app::App;
@@ -111,8 +111,12 @@ struct LockingBody {
 pub(super) async fn commit(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
-    JsonBody(body, reservation): JsonBody<TransactionBody>,
+    request: Request,
 ) -> Result<Json<OutcomeAnswer>, Problem> {
+    // Before the body takes room from others.
+    caller.may_write_anywhere()?;
+    let BulkBody::<TransactionBody>(body, reservation) =
+        BulkBody::from_request(request, &app).await?;
     let most = app.limits.transaction_operations;
     if body.operations.len() > most {
         let detail = format!(

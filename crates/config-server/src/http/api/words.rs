@@ -1,6 +1,6 @@
 //! The words that several resources share.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::app::holds::Effects;
+
+/// The end of the year 9999, in seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Names one state of the store for certain.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -176,7 +179,9 @@ pub(super) struct KeyChange {
 
 /// A time as RFC 3339 in UTC.
 pub(super) fn moment(at: Timestamp) -> String {
-    humantime::format_rfc3339_millis(SystemTime::from(at)).to_string()
+    // What lies beyond the last year that can be written is told as its end.
+    let at = SystemTime::from(at).min(UNIX_EPOCH + Duration::from_secs(LAST_SECOND));
+    humantime::format_rfc3339_millis(at).to_string()
 }
 
 pub(super) fn micros(duration: Duration) -> u64 {
@@ -199,6 +204,17 @@ mod tests {
         assert_eq!(binary.value_base64.as_deref(), Some("/wA="));
         let key = Key::new("k").unwrap();
         assert_eq!(&binary.bytes("put", &key).unwrap()[..], b"\xff\x00");
+    }
+
+    #[test]
+    fn every_time_can_be_told() {
+        for (at, told) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-5, "1970-01-01T00:00:00.000Z"),
+            (i64::MAX, "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(moment(Timestamp(at)), told);
+        }
     }
 
     #[test]
