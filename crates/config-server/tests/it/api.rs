@@ -625,7 +625,7 @@ async fn a_bad_body_says_what_is_wrong_and_changes_nothing() {
     let three = format!(r#"{{"operations": [{delete}, {delete}, {delete}]}}"#);
     let unders = vec![r#"{"type": "unchanged", "prefix": "a", "since": 9}"#; 17].join(",");
     let unders = format!(r#"{{"operations": [{delete}], "preconditions": [{unders}]}}"#);
-    let absent = vec![r#"{"type": "absent", "key": "k"}"#; 3].join(",");
+    let absent = [r#"{"type": "absent", "key": "k"}"#; 3].join(",");
     let absent = format!(r#"{{"operations": [{delete}], "preconditions": [{absent}]}}"#);
     let long = format!(
         r#"{{"operations": [{delete}], "hold_seconds": {}}}"#,
