@@ -92,7 +92,7 @@ pub(crate) enum Command {
         /// The key, for example `config/location-prod.yml`.
         key: String,
         /// The value as it was at this revision.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         revision: Option<u64>,
     },
     /// Write the value of a key.
@@ -346,6 +346,7 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
     /// The revision whose state comes back.
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) revision: u64,
     /// A key, or a prefix that ends in `/`.
     #[arg(required_unless_present = "all")]
@@ -395,7 +396,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, short)]
     pub(crate) file: Option<PathBuf>,
     /// The state as it was at this revision.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) revision: Option<u64>,
 }
 

@@ -41,7 +41,9 @@ pub fn main() -> ExitCode {
 /// Says what to do where the library that failed can't know it.
 fn advised(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref() {
-        Some(ApiError::Unreachable { .. }) => {
+        Some(ApiError::Unreachable { source, .. })
+            if source.kind() == std::io::ErrorKind::ConnectionRefused =>
+        {
             anyhow!("{error:#}; start one by `chameleon dev`, or name another by `--server`")
         }
         _ => error,

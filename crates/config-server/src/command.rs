@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use chameleon_model::Epoch;
+use chameleon_model::{Epoch, Revision};
 use chameleon_store::Store;
 use service_kit::tls::ServerTls;
 use service_kit::{Lifecycle, listen, telemetry, tls};
@@ -88,6 +88,11 @@ async fn new_epoch(options: &Options) -> anyhow::Result<()> {
     let store =
         (chameleon_store::open(options.store.expose()).await).with_context(|| opening(options))?;
     let head = store.load().await.context("load the state")?.stamp();
+    anyhow::ensure!(
+        head.revision != Revision::ZERO,
+        "the store {} is empty; restore the backup first, or name its database by `--store`",
+        options.store
+    );
     // The time, and not the next number: others may have begun since the backup was made, as when the
     // same one is restored twice.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

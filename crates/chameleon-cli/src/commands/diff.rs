@@ -15,6 +15,8 @@ const CONTEXT: usize = 2;
 /// What differs between two states, key by key.
 #[derive(Serialize)]
 pub(super) struct Differences {
+    /// The key or prefix that was compared; empty for all.
+    of: String,
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) keys: Vec<KeyDifference>,
@@ -105,16 +107,22 @@ impl Side {
 impl Answer for Differences {
     fn text(&self, screen: Screen) -> String {
         if self.keys.is_empty() {
-            return format!("revisions {} and {} are the same", self.from, self.to);
+            let (from, to) = (self.from, self.to);
+            let same = format!("revisions {from} and {to} are the same");
+            return match self.of.as_str() {
+                "" => same,
+                of => format!("{same} at `{}`", harmless(of)),
+            };
         }
         let lines = self.keys.iter().flat_map(|key| key.lines(screen));
         lines.collect::<Vec<_>>().join("\n")
     }
 }
 
-impl From<chameleon_client::Difference> for Differences {
-    fn from(difference: chameleon_client::Difference) -> Self {
+impl Differences {
+    pub(super) fn new(of: &str, difference: chameleon_client::Difference) -> Self {
         Self {
+            of: of.to_owned(),
             from: difference.from.revision.0,
             to: difference.to.revision.0,
             keys: difference.entries.into_iter().map(Into::into).collect(),
@@ -128,5 +136,5 @@ pub(crate) async fn run(api: &Api, args: &DiffArgs, screen: Screen) -> anyhow::R
     let (from, to) = (Revision(args.from), args.to.map(Revision));
     let asked = api.diff(from, to, &selection);
     let difference = screen.waiting("comparing", asked).await?;
-    screen.show(&Differences::from(difference))
+    screen.show(&Differences::new(&args.key, difference))
 }

@@ -97,7 +97,8 @@ pub(crate) async fn run(api: &Api, args: RollbackArgs, screen: Screen) -> anyhow
             api.diff(newest, Some(to), &selection).await
         };
         let difference = screen.waiting("comparing", compared).await?;
-        screen.show(&Differences::from(difference))?;
+        let of = args.key.as_deref().unwrap_or_default();
+        screen.show(&Differences::new(of, difference))?;
         return Ok(ExitCode::SUCCESS);
     }
     let origin = Origin {

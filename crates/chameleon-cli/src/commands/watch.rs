@@ -1,7 +1,10 @@
 //! `chameleon watch`: changes as they happen.
 
+use std::time::Duration;
+
 use chameleon_client::{Api, Update};
 use serde::Serialize;
+use service_kit::Backoff;
 
 use super::Target;
 use crate::screen::{Answer, Screen, Tone, harmless};
@@ -72,6 +75,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let selection = Target::parse(key)?.selection();
     let mut last = None;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut is_lost = false;
     let mut left = count.unwrap_or(usize::MAX);
     while left > 0 {
         let mut watch = api.watch(&selection, last, None);
@@ -80,11 +85,17 @@ pub(crate) async fn run(
                 Ok(update) => {
                     screen.show(&Seen::from(&update))?;
                     last = Some(update.stamp);
+                    backoff.reset();
+                    is_lost = false;
                     left -= 1;
                 }
                 // The next watch finds another server, or the same one restarted.
                 Err(error) if last.is_some() && !error.is_final() => {
-                    tracing::warn!("lost the watch, trying again: {error}");
+                    if !is_lost {
+                        tracing::warn!("lost the watch, trying again: {error}");
+                    }
+                    is_lost = true;
+                    backoff.wait().await;
                     break;
                 }
                 Err(error) => return Err(error.into()),

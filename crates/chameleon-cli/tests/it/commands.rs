@@ -239,7 +239,7 @@ async fn ways_back(rig: &Rig) {
     assert_eq!((&of_git["from"], &of_git["to"]), (&3.into(), &4.into()));
     assert_eq!(of_git["keys"][0]["key"], PROD);
     let same = table(rig, &["diff", "3", "4", "--key", "scratch/"]).await;
-    assert_eq!(same, "revisions 3 and 4 are the same\n");
+    assert_eq!(same, "revisions 3 and 4 are the same at `scratch/`\n");
 
     let tried = table(rig, &["rollback", "2", "scratch/x", "--dry-run"]).await;
     assert_eq!(

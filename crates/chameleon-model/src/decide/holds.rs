@@ -86,6 +86,15 @@ impl Draft<'_> {
                 None if after == before => continue,
                 Some(Wish::Hold) | None => false,
             };
+            let (mut reason, mut expires) = (cut(&origin.message), self.known.now.after(lasts));
+            // A write that says nothing of it takes back neither why nor how long.
+            let is_asked_for = self.wishes.contains_key(&key);
+            if let Some(hold) = self.base.hold(key.as_str()).filter(|_| !is_asked_for) {
+                expires = expires.max(hold.expires);
+                if reason.is_empty() {
+                    hold.reason.clone_into(&mut reason);
+                }
+            }
             let hold = against.filter(|_| !is_released).map(|against| Hold {
                 key: key.clone(),
                 source: source.clone(),
@@ -96,9 +105,9 @@ impl Draft<'_> {
                 } else {
                     &origin.author
                 }),
-                reason: cut(&origin.message),
+                reason,
                 since: self.known.now,
-                expires: self.known.now.after(lasts),
+                expires,
                 revision: self.revision,
             });
             self.holds.insert(key, hold);

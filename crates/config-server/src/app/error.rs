@@ -24,7 +24,10 @@ pub(crate) enum Error {
     #[error("{0}")]
     Unavailable(String),
     /// More is waiting to be stored than is allowed.
-    #[error("too much is waiting to be stored; try again in a moment")]
+    #[error(
+        "too much is waiting to be stored (`--max-queued-bytes`); try again in a moment, or at \
+         another server"
+    )]
     Overloaded,
     /// All places for watches are taken.
     #[error("{limit} watches are open, which is the limit (`--max-watches`); use another server")]

@@ -47,6 +47,10 @@ impl App {
             mut origin,
         } = rollback;
         caller.may_read(&selection)?;
+        if to == Revision::ZERO {
+            let reason = "to: revision 0 is before the first change; delete the keys instead";
+            return Err(Error::Invalid(reason.to_owned()));
+        }
         let earlier = self.snapshot_at(Some(to)).await?;
         let newest = self.replica.snapshot();
         let differences = diff::between(&selection, &newest, &earlier);

@@ -601,6 +601,7 @@ async fn a_bad_address_says_what_is_wrong() {
         ("diff", 400, "missing field `from`"),
         ("audit?since=yesterday", 400, "since: "),
         ("audit?before=7", 400, "before"),
+        ("status?x=1", 400, "unknown field `x`"),
         ("nothing", 404, "`/api/v1/nothing` is not served"),
     ] {
         let request = server.request(Method::GET, &format!("/api/v1/{path}"));
@@ -633,7 +634,7 @@ async fn a_bad_body_says_what_is_wrong_and_changes_nothing() {
     );
     let either = "operations[0]: key `k` needs either `value` or `value_base64`";
     for (path, body, status, told) in [
-        ("transactions", "", 400, "EOF while parsing"),
+        ("transactions", "", 400, "missing field `operations`"),
         (
             "transactions",
             r#"{"operation": []}"#,
@@ -672,6 +673,18 @@ async fn a_bad_body_says_what_is_wrong_and_changes_nothing() {
             "3 preconditions, 2 are allowed",
         ),
         ("transactions", &long, 400, "a hold may last 366 days"),
+        (
+            "rollback?dry_run=true",
+            r#"{"to": 1}"#,
+            400,
+            "this call takes none",
+        ),
+        (
+            "rollback",
+            r#"{"to": 0}"#,
+            400,
+            "revision 0 is before the first change",
+        ),
         ("rollback", r#"{"to": 99}"#, 404, "revision 99 is not kept"),
         ("tokens", r#"{"name": "a b", "rules": []}"#, 400, "name: "),
         (

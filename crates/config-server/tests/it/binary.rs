@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use chameleon_model::{AuditAction, AuditQuery, AuditReader};
+use config_server::Settings;
 use test_kit::tls::Authority;
 use test_kit::{FaultProxy, eventually, postgres};
 
-use crate::support::free_listener;
+use crate::support::{Server, free_listener};
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_config-server"));
@@ -246,11 +247,24 @@ async fn two_processes_may_migrate_at_once() {
 #[tokio::test]
 async fn an_epoch_by_hand_lies_above_all_before() {
     let folder = tempfile::tempdir().unwrap();
+    let new_epoch = || run(folder.path(), &["new-epoch", "--store", "sqlite://kept.db"]);
+    // An empty store is more likely another one than was meant.
+    let output = new_epoch();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && text.contains("is empty"),
+        "{text}"
+    );
+    let path = folder.path().join("kept.db");
+    let address = format!("sqlite://{}", path.display());
+    let store = chameleon_store::open(&address).await.unwrap();
+    let server = Server::of(Settings::default(), store).await;
+    server.write("a", "x").await;
+    server.stop().await;
     let epoch = || {
-        let output = run(folder.path(), &["new-epoch", "--store", "sqlite://kept.db"]);
-        let text = String::from_utf8(output.stdout).unwrap();
+        let text = String::from_utf8(new_epoch().stdout).unwrap();
         let number = (text.strip_prefix("epoch "))
-            .and_then(|rest| rest.strip_suffix(" begins at revision 0\n"))
+            .and_then(|rest| rest.strip_suffix(" begins at revision 1\n"))
             .unwrap_or_else(|| panic!("{text}"));
         number.parse::<u64>().unwrap()
     };

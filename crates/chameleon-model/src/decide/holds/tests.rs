@@ -69,6 +69,26 @@ fn hold(k: &str) -> Operation {
 }
 
 #[test]
+fn a_write_that_says_nothing_of_the_hold_takes_back_neither_why_nor_how_long() {
+    let long = Transaction {
+        hold_for: Some(10 * HOUR),
+        ..by("ada", vec![hold("a")])
+    };
+    let first = after(&state(), 5, long);
+    let silent = Transaction {
+        origin: Origin::default(),
+        ..by("bob", vec![put("a", "2")])
+    };
+    let second = after(&first, 6, silent);
+    let (before, now) = (first.hold("a").unwrap(), second.hold("a").unwrap());
+    assert_eq!((&now.reason, now.expires), (&before.reason, before.expires));
+    let asked = after(&second, 7, by("bob", vec![hold("a")]));
+    let asked = asked.hold("a").unwrap();
+    assert_eq!(asked.reason, "bob knows why");
+    assert!(asked.expires < now.expires, "who asks for it says how long");
+}
+
+#[test]
 fn a_file_that_git_has_no_more_comes_back_as_its_sources_and_held() {
     let gone = pushed(&state(), vec![put("a", "1")]);
     assert_eq!(value(&gone, "b"), None);

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use chameleon_model::{Key, MAX_VALUE_BYTES, Prefix, RequestId, Revision};
 use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -50,6 +51,11 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
     }
 }
 
+/// Of a call that takes no parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParameters {}
+
 /// The key that the address ends in.
 pub(super) struct KeyInPath(pub(super) Key);
 
@@ -70,6 +76,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        without_parameters(&request)?;
         let (bytes, _) = taken(app, request, SMALL_BYTES).await?;
         Ok(Self(parsed(&bytes)?))
     }
@@ -82,6 +89,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for BulkBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        without_parameters(&request)?;
         let limit = app.limits.transaction_bytes.saturating_mul(JSON_BYTES);
         let (bytes, reservation) = taken(app, request, limit).await?;
         Ok(Self(parsed(&bytes)?, reservation))
@@ -122,9 +130,24 @@ async fn taken(app: &App, request: Request, limit: usize) -> Result<(Bytes, Rese
     Ok((bytes.freeze(), reservation))
 }
 
+/// An empty body says nothing of anything.
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::invalid("the body is not as described", error))
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        let reason = format!("{error}; see /api/v1/openapi.json");
+        Problem::invalid("the body is not as described", reason)
+    })
+}
+
+/// What a body says can't be said by a parameter, which would be passed over.
+fn without_parameters(request: &Request) -> Result<(), Problem> {
+    match request.uri().query() {
+        None | Some("") => Ok(()),
+        Some(_) => {
+            let reason = "this call takes none; say it in the body";
+            Err(Problem::invalid("parameters", reason))
+        }
+    }
 }
 
 /// The key that `field` names.

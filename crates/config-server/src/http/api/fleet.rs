@@ -8,7 +8,7 @@ use chameleon_model::{SourceMarker, SourceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Admitted, Parameters};
+use super::extract::{Admitted, NoParameters, Parameters};
 use super::problem::Problem;
 use super::words::{Stamp, millis, moment};
 use crate::app::fleet::Instance;
@@ -159,6 +159,7 @@ struct ReportAnswer {
 pub(super) async fn sources(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
+    _: Parameters<NoParameters>,
 ) -> Json<SourcesAnswer> {
     let sources = app.sources(&caller).await;
     Json(SourcesAnswer {

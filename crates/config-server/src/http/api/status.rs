@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::extract::Admitted;
+use super::extract::{Admitted, NoParameters, Parameters};
 use super::problem::Problem;
 use super::words::{Stamp, millis};
 use crate::app::App;
@@ -41,6 +41,7 @@ pub(super) struct StatusAnswer {
 pub(super) async fn status(
     State(app): State<Arc<App>>,
     Admitted(_): Admitted,
+    _: Parameters<NoParameters>,
 ) -> Json<StatusAnswer> {
     let status = app.status();
     Json(StatusAnswer {

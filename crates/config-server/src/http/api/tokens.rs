@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Admitted, JsonBody};
+use super::extract::{Admitted, JsonBody, NoParameters, Parameters};
 use super::problem::Problem;
 use super::words::moment;
 use crate::app::App;
@@ -79,6 +79,7 @@ pub(super) struct RotateBody {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<TokensAnswer>, Problem> {
     let tokens = app.tokens(&caller).await?;
     Ok(Json(TokensAnswer {
@@ -155,6 +156,7 @@ pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Admitted(caller): Admitted,
     Path(text): Path<String>,
+    _: Parameters<NoParameters>,
 ) -> Result<StatusCode, Problem> {
     app.revoke_token(&caller, &name(&text)?).await?;
     Ok(StatusCode::NO_CONTENT)
