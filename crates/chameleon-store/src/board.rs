@@ -37,8 +37,9 @@ pub trait Board: Send + Sync + 'static {
     async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError>;
 
     /// Forgets the servers whose leases have ended, and their instances; says how many they were. Of the
-    /// words on sources the newest [`BOARD_SOURCES`] stay. Any number of servers may do this at once.
-    async fn forget_lost(&self) -> Result<u64, StoreError>;
+    /// words on sources the newest [`BOARD_SOURCES`] stay; of the ways of revisions before `oldest`,
+    /// nothing that a server has told that is gone. Any number of servers may do this at once.
+    async fn forget_lost(&self, oldest: (Epoch, Revision)) -> Result<u64, StoreError>;
 
     /// The instances at servers other than `own` whose leases have not ended; at most
     /// [`BOARD_INSTANCES`].
@@ -90,7 +91,7 @@ pub struct Report {
     pub deliveries: Vec<PostedDelivery>,
     /// How long it took to store what was committed at the server.
     pub stored: Vec<PostedStored>,
-    /// The oldest revision whose way is still wanted.
+    /// The oldest revision whose way is still wanted; what the server told of earlier ones is deleted.
     pub oldest: (Epoch, Revision),
     /// New words of git-sync, each source once.
     pub syncs: Vec<PostedSync>,
