@@ -17,6 +17,9 @@ pub const REPORT_ROWS: usize = 1_000;
 /// The most instances that are read off a board.
 pub const BOARD_INSTANCES: usize = 100_000;
 
+/// The most deliveries that one question reads off a board.
+pub const BOARD_DELIVERIES: u32 = 20_000;
+
 /// Of how many sources a board keeps git-sync's words.
 pub const BOARD_SOURCES: u32 = 1_000;
 
@@ -46,7 +49,7 @@ pub trait Board: Send + Sync + 'static {
     async fn instances(&self, own: ReplicaId) -> Result<Vec<BoardInstance>, StoreError>;
 
     /// What servers other than `own` have seen of the ways of these revisions; at most `limit` deliveries
-    /// of each.
+    /// of each, and [`BOARD_DELIVERIES`] in all, those of the newest revisions before others.
     async fn ways(
         &self,
         own: ReplicaId,

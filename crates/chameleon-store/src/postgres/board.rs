@@ -13,8 +13,9 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
 use crate::board::{
-    BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
-    PostedIdentity, PostedInstance, PostedStored, PostedSync, ReplicaId, Report, Watched,
+    BOARD_DELIVERIES, BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted,
+    PostedDelivery, PostedIdentity, PostedInstance, PostedStored, PostedSync, ReplicaId, Report,
+    Watched,
 };
 use crate::failure::within;
 use crate::records::{epoch_number, number};
@@ -156,9 +157,9 @@ const STORED: &str = "SELECT revision, took_nanos FROM stored_times \
 
 const DELIVERIES: &str = "SELECT revision, connection, service, profile, instance, watched, \
      delivered_nanos, applied_nanos, rejected \
-     FROM UNNEST($3::bigint[]) AS asked (wanted), LATERAL ( \
-     SELECT * FROM deliveries WHERE epoch = $2 AND revision = asked.wanted AND replica <> $1 \
-     LIMIT $4) AS found";
+     FROM (SELECT wanted FROM UNNEST($3::bigint[]) AS given (wanted) ORDER BY wanted DESC) AS asked, \
+     LATERAL (SELECT * FROM deliveries WHERE epoch = $2 AND revision = asked.wanted AND replica <> $1 \
+     LIMIT $4) AS found ORDER BY wanted DESC LIMIT $5";
 
 const SYNC_REPORTS: &str = concat!(
     "SELECT source, git_commit, accepted, faults, at_micros, reported_by, ",
@@ -225,6 +226,7 @@ impl Board for PostgresBoard {
             let mut tx = self.begin().await?;
             let stored = asked(STORED).fetch_all(&mut *tx).await?;
             let deliveries = asked(DELIVERIES).bind(i64::from(limit));
+            let deliveries = deliveries.bind(i64::from(BOARD_DELIVERIES));
             let deliveries = deliveries.fetch_all(&mut *tx).await?;
             tx.commit().await?;
             let mut shared = Shared::default();

@@ -1,5 +1,6 @@
 //! The board of Postgres: what servers tell each other, however late, lost or emptied.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -300,8 +301,8 @@ async fn deliveries_are_kept_for_the_newest_revisions() {
     assert_eq!(all.stored, [stored]);
     let all = all.deliveries;
     let found: Vec<_> = all.iter().map(|one| one.revision.0).collect();
-    assert_eq!(found, [1, 2, 2]);
-    let told = &all[0];
+    assert_eq!(found, [2, 2, 1]);
+    let told = &all[2];
     assert_eq!(told.connection, 7);
     assert_eq!(told.watched, watched());
     assert_eq!(
@@ -335,6 +336,23 @@ async fn deliveries_are_kept_for_the_newest_revisions() {
         server.board.post(&report).await.unwrap();
         assert_eq!(read().await, left);
     }
+}
+
+#[tokio::test]
+async fn one_question_reads_a_bounded_number_of_deliveries() {
+    let place = PostgresPlace::new().await;
+    let one = Server::at(&place).await;
+    let many = "INSERT INTO deliveries SELECT 1, r, gen_random_uuid(), n, '', '', '', '', 0, 0 \
+                FROM generate_series(1, 12) r, generate_series(1, 2001) n";
+    place.execute(&[many.to_owned()]).await;
+    let revisions: Vec<_> = (1..=12).map(Revision).collect();
+    let ways = one.board.ways(one.id, Epoch(1), &revisions, 2_000);
+    let mut found = BTreeMap::new();
+    for delivery in ways.await.unwrap().deliveries {
+        *found.entry(delivery.revision.0).or_insert(0) += 1;
+    }
+    let newest: BTreeMap<_, _> = (3..=12).map(|revision| (revision, 2_000)).collect();
+    assert_eq!(found, newest);
 }
 
 #[tokio::test]
