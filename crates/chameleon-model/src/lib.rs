@@ -34,7 +34,7 @@ pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
 pub use snapshot::{NotContiguous, Snapshot, SnapshotParts};
 pub use stamp::{Epoch, Revision, Stamp, Tag, Timestamp};
 pub use transaction::{
-    Change, Commit, CommitId, GitOrigin, Operation, Origin, Outcome, Precondition, Refusal,
-    RequestId, SessionChange, SourceMarker, SourceName, SourceUpdate, Stage, StageTime,
-    Transaction,
+    Change, Commit, CommitId, GitOrigin, MAX_SOURCE_NAME_BYTES, Operation, Origin, Outcome,
+    Precondition, Refusal, RequestId, SessionChange, SourceMarker, SourceName, SourceUpdate, Stage,
+    StageTime, Transaction,
 };

@@ -171,7 +171,11 @@ pub struct SourceMarker {
     pub at: Timestamp,
 }
 
-/// The name of a configured git source.
+/// The longest name of a source, in bytes: it is part of database indexes, whose rows are bounded. What
+/// comes over the wire is checked; a name that was made here is its maker's care.
+pub const MAX_SOURCE_NAME_BYTES: usize = 256;
+
+/// The name of a configured git source; see [`MAX_SOURCE_NAME_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName(pub Arc<str>);
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chameleon_model::{
-    CommitId, Entry, Epoch, GitOrigin, GitValue, Hold, Key, MAX_VALUE_BYTES, Operation, Origin,
-    Outcome, Precondition, Prefix, Refusal, RequestId, Revision, SessionId, SourceName,
-    SourceUpdate, Stage, StageTime, Stamp, Tag, Timestamp, Transaction,
+    CommitId, Entry, Epoch, GitOrigin, GitValue, Hold, Key, MAX_SOURCE_NAME_BYTES, MAX_VALUE_BYTES,
+    Operation, Origin, Outcome, Precondition, Prefix, Refusal, RequestId, Revision, SessionId,
+    SourceName, SourceUpdate, Stage, StageTime, Stamp, Tag, Timestamp, Transaction,
 };
 use uuid::Uuid;
 
@@ -312,12 +312,9 @@ impl TryFrom<v1::SourceUpdate> for SourceUpdate {
     type Error = Invalid;
 
     fn try_from(update: v1::SourceUpdate) -> Result<Self, Invalid> {
-        if update.name.is_empty() {
-            return Err(invalid("source.name", "is missing"));
-        }
         let expected = update.expected_commit.as_str();
         Ok(Self {
-            name: SourceName::from(update.name.as_str()),
+            name: source_name("source.name", &update.name)?,
             expected: match expected {
                 "" => None,
                 id => Some(commit_id("source.expected_commit", id)?),
@@ -549,6 +546,21 @@ fn key(field: &'static str, text: &str) -> Result<Key, Invalid> {
     Key::new(text).map_err(|error| invalid(field, error))
 }
 
+/// The name of a source as a request gives it.
+///
+/// # Errors
+/// It is missing, or longer than the model allows; the error names `field`.
+pub fn source_name(field: &'static str, text: &str) -> Result<SourceName, Invalid> {
+    if text.is_empty() {
+        return Err(invalid(field, "is missing"));
+    }
+    if text.len() > MAX_SOURCE_NAME_BYTES {
+        let reason = format!("is longer than {MAX_SOURCE_NAME_BYTES} bytes");
+        return Err(invalid(field, reason));
+    }
+    Ok(SourceName::from(text))
+}
+
 fn value(put: &v1::Put) -> Result<Bytes, Invalid> {
     if put.value.len() > MAX_VALUE_BYTES {
         return Err(invalid(
@@ -737,5 +749,21 @@ mod tests {
         };
         let error = transaction(header, vec![]).unwrap_err();
         assert_eq!(error.to_string(), "header.request_id: `seven` is no UUID");
+        let source = |length| {
+            SourceUpdate::try_from(v1::SourceUpdate {
+                name: "n".repeat(length),
+                commit: "0123456789abcdef0123456789abcdef01234567".into(),
+                ..v1::SourceUpdate::default()
+            })
+        };
+        assert!(source(256).is_ok());
+        assert_eq!(
+            source(257).unwrap_err().to_string(),
+            "source.name: is longer than 256 bytes"
+        );
+        assert_eq!(
+            source(0).unwrap_err().to_string(),
+            "source.name: is missing"
+        );
     }
 }

@@ -8,7 +8,8 @@ mod codec;
 mod convert;
 
 pub use convert::{
-    Invalid, commit_requests, commit_response, state_chunks, transaction, without_values,
+    Invalid, commit_requests, commit_response, source_name, state_chunks, transaction,
+    without_values,
 };
 
 /// Messages, client and server of `chameleon.v1`, as generated.

@@ -17,6 +17,9 @@ pub const REPORT_ROWS: usize = 1_000;
 /// The most instances that are read off a board.
 pub const BOARD_INSTANCES: usize = 100_000;
 
+/// The most deliveries that one question reads off a board.
+pub const BOARD_DELIVERIES: u32 = 20_000;
+
 /// Of how many sources a board keeps git-sync's words.
 pub const BOARD_SOURCES: u32 = 1_000;
 
@@ -37,15 +40,16 @@ pub trait Board: Send + Sync + 'static {
     async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError>;
 
     /// Forgets the servers whose leases have ended, and their instances; says how many they were. Of the
-    /// words on sources the newest [`BOARD_SOURCES`] stay. Any number of servers may do this at once.
-    async fn forget_lost(&self) -> Result<u64, StoreError>;
+    /// words on sources the newest [`BOARD_SOURCES`] stay; of the ways of revisions before `oldest`,
+    /// nothing that a server has told that is gone. Any number of servers may do this at once.
+    async fn forget_lost(&self, oldest: (Epoch, Revision)) -> Result<u64, StoreError>;
 
     /// The instances at servers other than `own` whose leases have not ended; at most
     /// [`BOARD_INSTANCES`].
     async fn instances(&self, own: ReplicaId) -> Result<Vec<BoardInstance>, StoreError>;
 
     /// What servers other than `own` have seen of the ways of these revisions; at most `limit` deliveries
-    /// of each.
+    /// of each, and [`BOARD_DELIVERIES`] in all, those of the newest revisions before others.
     async fn ways(
         &self,
         own: ReplicaId,
@@ -90,7 +94,7 @@ pub struct Report {
     pub deliveries: Vec<PostedDelivery>,
     /// How long it took to store what was committed at the server.
     pub stored: Vec<PostedStored>,
-    /// The oldest revision whose way is still wanted.
+    /// The oldest revision whose way is still wanted; what the server told of earlier ones is deleted.
     pub oldest: (Epoch, Revision),
     /// New words of git-sync, each source once.
     pub syncs: Vec<PostedSync>,

@@ -29,9 +29,9 @@ use std::time::Duration;
 
 pub use address::{migrate, open, open_listening, redacted};
 pub use board::{
-    BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
-    PostedIdentity, PostedInstance, PostedStored, PostedSync, REPORT_ROWS, ReplicaId, Report,
-    Watched,
+    BOARD_DELIVERIES, BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted,
+    PostedDelivery, PostedIdentity, PostedInstance, PostedStored, PostedSync, REPORT_ROWS,
+    ReplicaId, Report, Watched,
 };
 pub use contract::{
     Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError,

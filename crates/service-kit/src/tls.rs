@@ -1,7 +1,7 @@
 //! TLS: the one provider of the process, and how its listeners speak it.
 
 mod files;
-mod pinned;
+mod itself;
 mod server;
 mod validity;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use files::{ClientTlsArgs, TlsArgs, TlsFiles};
-pub(crate) use pinned::pinned_client;
+pub(crate) use itself::{client_to_itself, own_pair};
 pub use server::{Protocol, ServerTls};
 
 /// Makes `ring` the provider of every TLS connection of this process; later calls change nothing.

@@ -1,5 +1,5 @@
-//! The board in unlogged tables. Every verb is one statement, in a transaction of its own: there may be
-//! a pooler in between.
+//! The board in unlogged tables. Every statement is in a transaction that begins and ends within its verb:
+//! there may be a pooler in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
 use crate::board::{
-    BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted, PostedDelivery,
-    PostedIdentity, PostedInstance, PostedStored, PostedSync, ReplicaId, Report, Watched,
+    BOARD_DELIVERIES, BOARD_INSTANCES, BOARD_SOURCES, Board, BoardInstance, BoardWays, Posted,
+    PostedDelivery, PostedIdentity, PostedInstance, PostedStored, PostedSync, ReplicaId, Report,
+    Watched,
 };
 use crate::failure::within;
 use crate::records::{epoch_number, number};
@@ -52,7 +53,8 @@ macro_rules! now {
 /// All else rests on the first part: it holds the server's row, so that its reports come one after the
 /// other, and a late one finds a later number and writes nothing.
 ///
-/// A row is touched by one part only: what is new or changed is told apart from what has ended.
+/// A row is touched by one part only: what is new or changed is told apart from what has ended. Nothing
+/// of another server's is deleted, so that two of them never wait for each other.
 const POST: &str = concat!(
     "WITH posted AS ( \
      INSERT INTO replicas AS held (replica, name, report, until_micros) \
@@ -93,7 +95,7 @@ const POST: &str = concat!(
      $28::text[], $29::text[], $30::bigint[], $31::bigint[], $32::text[]) AS rows \
      ON CONFLICT DO NOTHING \
      ), forgotten AS ( \
-     DELETE FROM deliveries USING posted WHERE (epoch, revision) < ($33, $34) \
+     DELETE FROM deliveries USING posted WHERE replica = $1 AND (epoch, revision) < ($33, $34) \
      ), put_syncs AS ( \
      INSERT INTO sync_reports (source, git_commit, accepted, faults, at_micros, reported_by, \
      received_micros) \
@@ -109,7 +111,7 @@ const POST: &str = concat!(
      SELECT $1, rows.* FROM posted, UNNEST($42::bigint[], $43::bigint[], $44::bigint[]) AS rows \
      ON CONFLICT DO NOTHING \
      ), forgotten_stored AS ( \
-     DELETE FROM stored_times USING posted WHERE (epoch, revision) < ($33, $34)) \
+     DELETE FROM stored_times USING posted WHERE replica = $1 AND (epoch, revision) < ($33, $34)) \
      SELECT before FROM posted"
 );
 
@@ -127,6 +129,18 @@ const FORGET_LOST: &str = concat!(
      SELECT count(*) FROM lost"
 );
 
+/// What servers that are gone have left of the ways of old revisions. It waits for nobody, so that two
+/// servers that do this, or one that has come back, can't block each other.
+const FORGET_OLD: &str = "WITH gone AS (DELETE FROM deliveries \
+     WHERE (epoch, revision, replica, connection) IN ( \
+     SELECT epoch, revision, replica, connection FROM deliveries \
+     WHERE (epoch, revision) < ($1, $2) AND replica NOT IN (SELECT replica FROM replicas) \
+     FOR UPDATE SKIP LOCKED)) \
+     DELETE FROM stored_times WHERE (epoch, revision, replica) IN ( \
+     SELECT epoch, revision, replica FROM stored_times \
+     WHERE (epoch, revision) < ($1, $2) AND replica NOT IN (SELECT replica FROM replicas) \
+     FOR UPDATE SKIP LOCKED)";
+
 const INSTANCES: &str = concat!(
     "SELECT name, connection, service, profile, instance, version, host, prefix, watched, ",
     now!(),
@@ -143,9 +157,9 @@ const STORED: &str = "SELECT revision, took_nanos FROM stored_times \
 
 const DELIVERIES: &str = "SELECT revision, connection, service, profile, instance, watched, \
      delivered_nanos, applied_nanos, rejected \
-     FROM UNNEST($3::bigint[]) AS asked (wanted), LATERAL ( \
-     SELECT * FROM deliveries WHERE epoch = $2 AND revision = asked.wanted AND replica <> $1 \
-     LIMIT $4) AS found";
+     FROM (SELECT wanted FROM UNNEST($3::bigint[]) AS given (wanted) ORDER BY wanted DESC) AS asked, \
+     LATERAL (SELECT * FROM deliveries WHERE epoch = $2 AND revision = asked.wanted AND replica <> $1 \
+     LIMIT $4) AS found ORDER BY wanted DESC LIMIT $5";
 
 const SYNC_REPORTS: &str = concat!(
     "SELECT source, git_commit, accepted, faults, at_micros, reported_by, ",
@@ -169,11 +183,15 @@ impl Board for PostgresBoard {
         .await
     }
 
-    async fn forget_lost(&self) -> Result<u64, StoreError> {
+    async fn forget_lost(&self, oldest: (Epoch, Revision)) -> Result<u64, StoreError> {
         within(self.patience, async {
             let mut tx = self.begin().await?;
             let forget = self.query(FORGET_LOST).bind(i64::from(BOARD_SOURCES));
             let lost: i64 = forget.fetch_one(&mut *tx).await?.try_get(0)?;
+            tx.commit().await?;
+            let mut tx = self.begin().await?;
+            let forget = self.query(FORGET_OLD).bind(epoch_number(oldest.0));
+            forget.bind(number(oldest.1)).execute(&mut *tx).await?;
             tx.commit().await?;
             Ok(lost.unsigned_abs())
         })
@@ -208,6 +226,7 @@ impl Board for PostgresBoard {
             let mut tx = self.begin().await?;
             let stored = asked(STORED).fetch_all(&mut *tx).await?;
             let deliveries = asked(DELIVERIES).bind(i64::from(limit));
+            let deliveries = deliveries.bind(i64::from(BOARD_DELIVERIES));
             let deliveries = deliveries.fetch_all(&mut *tx).await?;
             tx.commit().await?;
             let mut shared = Shared::default();

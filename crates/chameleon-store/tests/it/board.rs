@@ -1,5 +1,6 @@
 //! The board of Postgres: what servers tell each other, however late, lost or emptied.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::postgres::PostgresPlace;
 use crate::sqlite::SqlitePlace;
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// Every way is wanted.
+const OLDEST: (Epoch, Revision) = (Epoch(0), Revision(0));
 
 /// A server with the number of its next report.
 struct Server {
@@ -44,7 +48,7 @@ impl Server {
             complete_since: None,
             deliveries: Vec::new(),
             stored: Vec::new(),
-            oldest: (Epoch(0), Revision(0)),
+            oldest: OLDEST,
             syncs: Vec::new(),
         }
     }
@@ -223,14 +227,14 @@ async fn a_server_counts_until_its_lease_ends() {
     let (mut one, mut two) = (Server::at(&place).await, Server::at(&place).await);
     one.tell(vec![instance(1)]).await;
     two.tell(vec![instance(2)]).await;
-    assert_eq!(one.board.forget_lost().await.unwrap(), 0);
+    assert_eq!(one.board.forget_lost(OLDEST).await.unwrap(), 0);
     let over = format!(
         "UPDATE replicas SET until_micros = 1 WHERE replica = '{}'",
         one.id.0
     );
     place.execute(&[over]).await;
     assert_eq!(two.connections().await, [2]);
-    assert_eq!(two.board.forget_lost().await.unwrap(), 1);
+    assert_eq!(two.board.forget_lost(OLDEST).await.unwrap(), 1);
     // It lives after all, and learns that it was forgotten.
     assert_eq!(one.tell(Vec::new()).await, Posted::Anew);
     assert_eq!(two.connections().await, [2]);
@@ -297,8 +301,8 @@ async fn deliveries_are_kept_for_the_newest_revisions() {
     assert_eq!(all.stored, [stored]);
     let all = all.deliveries;
     let found: Vec<_> = all.iter().map(|one| one.revision.0).collect();
-    assert_eq!(found, [1, 2, 2]);
-    let told = &all[0];
+    assert_eq!(found, [2, 2, 1]);
+    let told = &all[2];
     assert_eq!(told.connection, 7);
     assert_eq!(told.watched, watched());
     assert_eq!(
@@ -308,18 +312,77 @@ async fn deliveries_are_kept_for_the_newest_revisions() {
     assert_eq!(told.rejected.as_deref(), Some("no"));
     let own = read(one.id, 10).await;
     assert!(own.deliveries.is_empty() && own.stored.is_empty());
-    // Told again, as after a lost answer, and the oldest forgotten.
-    let mut two = Server::at(&place).await;
+    // Told again, as after a lost answer.
     let again = Report {
         deliveries: vec![delivery(2, 7)],
-        oldest: (Epoch(1), Revision(2)),
-        ..two.report()
+        ..one.report()
     };
-    two.board.post(&again).await.unwrap();
-    two.board.leave(two.id).await.unwrap();
-    let left = read(nobody, 10).await;
-    assert_eq!((left.deliveries.len(), left.stored.len()), (4, 0));
-    assert_eq!(read(one.id, 10).await.deliveries.len(), 1);
+    one.board.post(&again).await.unwrap();
+    let read = async || {
+        let revisions = [Revision(1), Revision(2)];
+        let ways = place.open().await.board().await.unwrap().unwrap();
+        let found = ways.ways(nobody, Epoch(1), &revisions, 10).await.unwrap();
+        (found.deliveries.len(), found.stored.len())
+    };
+    assert_eq!(read().await, (4, 1));
+    // Each server forgets its own, so that none waits for another.
+    let newest = (Epoch(1), Revision(2));
+    let mut two = Server::at(&place).await;
+    for (server, left) in [(&mut two, (4, 1)), (&mut one, (3, 0))] {
+        let report = Report {
+            oldest: newest,
+            ..server.report()
+        };
+        server.board.post(&report).await.unwrap();
+        assert_eq!(read().await, left);
+    }
+}
+
+#[tokio::test]
+async fn one_question_reads_a_bounded_number_of_deliveries() {
+    let place = PostgresPlace::new().await;
+    let one = Server::at(&place).await;
+    let many = "INSERT INTO deliveries SELECT 1, r, gen_random_uuid(), n, '', '', '', '', 0, 0 \
+                FROM generate_series(1, 12) r, generate_series(1, 2001) n";
+    place.execute(&[many.to_owned()]).await;
+    let revisions: Vec<_> = (1..=12).map(Revision).collect();
+    let ways = one.board.ways(one.id, Epoch(1), &revisions, 2_000);
+    let mut found = BTreeMap::new();
+    for delivery in ways.await.unwrap().deliveries {
+        *found.entry(delivery.revision.0).or_insert(0) += 1;
+    }
+    let newest: BTreeMap<_, _> = (3..=12).map(|revision| (revision, 2_000)).collect();
+    assert_eq!(found, newest);
+}
+
+#[tokio::test]
+async fn the_ways_of_servers_that_are_gone_are_forgotten_in_time() {
+    let place = PostgresPlace::new().await;
+    let (mut one, mut two) = (Server::at(&place).await, Server::at(&place).await);
+    for server in [&mut one, &mut two] {
+        let report = Report {
+            deliveries: vec![delivery(1, 7), delivery(2, 7)],
+            stored: vec![PostedStored {
+                epoch: Epoch(1),
+                revision: Revision(1),
+                took: Duration::from_micros(5),
+            }],
+            ..server.report()
+        };
+        server.board.post(&report).await.unwrap();
+    }
+    one.board.leave(one.id).await.unwrap();
+    let read = async || {
+        let revisions = [Revision(1), Revision(2)];
+        let ways = (two.board).ways(ReplicaId::random(), Epoch(1), &revisions, 10);
+        let found = ways.await.unwrap();
+        (found.deliveries.len(), found.stored.len())
+    };
+    two.board.forget_lost(OLDEST).await.unwrap();
+    assert_eq!(read().await, (4, 2), "the way is still wanted");
+    let newest = (Epoch(1), Revision(2));
+    two.board.forget_lost(newest).await.unwrap();
+    assert_eq!(read().await, (3, 1), "the other server lives");
 }
 
 #[tokio::test]
@@ -365,7 +428,7 @@ async fn words_on_very_many_sources_are_not_kept() {
     let many = "INSERT INTO sync_reports SELECT n::text, '', true, '[]', 0, '', n \
                 FROM generate_series(1, 1001) n";
     place.execute(&[many.to_owned()]).await;
-    one.board.forget_lost().await.unwrap();
+    one.board.forget_lost(OLDEST).await.unwrap();
     let kept = one.board.sync_reports(2_000).await.unwrap();
     assert_eq!((kept.len(), &*kept[999].source.0), (1_000, "2"));
 }

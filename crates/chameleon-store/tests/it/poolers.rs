@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chameleon_model::{Epoch, Revision};
 use chameleon_store::{PostgresSettings, PostgresStore, ReplicaId, Store, StoreError};
 use futures::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -97,7 +98,7 @@ async fn replicas_that_share_sessions_do_not_meet() {
             replica.store.sources().await.unwrap();
             board.sync_reports(10).await.unwrap();
             board.instances(ReplicaId::random()).await.unwrap();
-            board.forget_lost().await.unwrap();
+            board.forget_lost((Epoch(1), Revision(1))).await.unwrap();
         }
     });
     futures::future::join_all(writing).await;

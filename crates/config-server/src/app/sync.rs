@@ -19,6 +19,12 @@ const SOURCES: usize = BOARD_SOURCES as usize;
 /// How many faults of one commit are kept.
 const FAULTS: usize = 100;
 
+/// How much of a fault is kept, in characters.
+const FAULT_CHARS: usize = 2_000;
+
+/// The longest name of a commit that is taken, in bytes; an id has 64 at most.
+const COMMIT_BYTES: usize = 256;
+
 /// How many reports are told of at once.
 const AT_ONCE: usize = 100;
 
@@ -67,7 +73,16 @@ impl SyncReports {
         }
     }
 
+    /// Takes a report; of very many or very long faults only the beginning.
+    ///
+    /// # Errors
+    /// The commit's name is no commit's, or too many sources have reported.
     pub(crate) fn report(&self, source: SourceName, mut report: SyncReport) -> Result<(), Error> {
+        if report.commit.len() > COMMIT_BYTES {
+            return Err(Error::Invalid(format!(
+                "report.commit: is longer than {COMMIT_BYTES} bytes"
+            )));
+        }
         let mut own = self.lock();
         if own.newest.len() >= SOURCES && !own.newest.contains_key(&source) {
             return Err(Error::Invalid(format!(
@@ -75,6 +90,12 @@ impl SyncReports {
             )));
         }
         report.faults.truncate(FAULTS);
+        for fault in &mut report.faults {
+            if let Some((end, _)) = fault.char_indices().nth(FAULT_CHARS) {
+                fault.truncate(end);
+                fault.shrink_to_fit();
+            }
+        }
         own.untold.insert(source.clone());
         let at = Some(Instant::now());
         own.newest.insert(source, Taken { report, at });
@@ -162,4 +183,33 @@ async fn read(board: &dyn Board) -> Result<BTreeMap<SourceName, Taken>, StoreErr
         (told.source, Taken { report, at })
     });
     Ok(taken.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_of_a_report_is_bounded() {
+        let reports = SyncReports::new(Arc::default());
+        let report = |commit: usize, faults| SyncReport {
+            commit: "c".repeat(commit),
+            accepted: false,
+            faults,
+            at: Timestamp(1),
+            by: String::new(),
+        };
+        let long = "ü".repeat(FAULT_CHARS + 1);
+        let faults = vec![long, "short".to_owned()];
+        let error = reports.report("main".into(), report(COMMIT_BYTES + 1, faults.clone()));
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "report.commit: is longer than 256 bytes"
+        );
+        (reports.report("main".into(), report(COMMIT_BYTES, faults))).unwrap();
+        let kept = reports.newest().await;
+        let kept = &kept[&SourceName::from("main")].faults;
+        assert_eq!(kept[0], "ü".repeat(FAULT_CHARS));
+        assert_eq!(kept[1], "short");
+    }
 }

@@ -6,7 +6,7 @@ use chameleon_model::document::Fault;
 use chameleon_model::{
     Change, Commit, HoldChange, Key, Prefix, SourceMarker, SourceName, Timestamp,
 };
-use chameleon_proto::v1;
+use chameleon_proto::{source_name, v1};
 
 use super::error::invalid;
 use crate::app::diff::Difference;
@@ -200,14 +200,11 @@ pub(super) fn source(
 
 /// A report with the source it is about; without a time of its own it is of now.
 pub(super) fn sync_report(report: v1::SyncReport) -> Result<(SourceName, SyncReport), Error> {
-    if report.source.is_empty() {
-        return Err(invalid("report.source", "is missing"));
-    }
+    let name = source_name("report.source", &report.source)?;
     let at = match report.at_us {
         0 => SystemTime::now().into(),
         at => Timestamp(at),
     };
-    let name = SourceName::from(report.source.as_str());
     let report = SyncReport {
         commit: report.commit,
         accepted: report.accepted,
@@ -272,5 +269,13 @@ mod tests {
         assert_eq!(error.to_string(), "outcome.stamp: is missing");
         let error = sync_report(v1::SyncReport::default()).unwrap_err();
         assert_eq!(error.to_string(), "report.source: is missing");
+        let long = v1::SyncReport {
+            source: "n".repeat(257),
+            ..v1::SyncReport::default()
+        };
+        assert_eq!(
+            sync_report(long).unwrap_err().to_string(),
+            "report.source: is longer than 256 bytes"
+        );
     }
 }

@@ -338,16 +338,16 @@ async fn its_healthcheck_works_within_tls() {
     let serving = Running::start(folder.path(), &arguments);
     let output = health(&[]);
     assert!(output.status.success(), "{output:?}");
-    // A server with another certificate is another server.
+    // It goes on with the pair that it has, whatever comes in the files' place.
     let other = Authority::new("other").server(&["config.example"]);
-    other.write(folder.path(), "other");
-    let with_other = ["--tls-cert", "other.crt", "--tls-key", "other.key"];
-    let output = run(
-        folder.path(),
-        &[&["healthcheck"], &plain[..], &with_other].concat(),
-    );
-    assert!(!output.status.success());
+    for certificate in [&*other.certificate, "broken"] {
+        std::fs::write(folder.path().join("server.crt"), certificate).unwrap();
+        let output = health(&[]);
+        assert!(output.status.success(), "{output:?}");
+    }
     serving.end();
+    assert!(!health(&[]).status.success(), "nobody is there");
+    issued.write(folder.path(), "server");
 
     let asking = ["--tls-client-ca", "ca.crt"];
     let serving = Running::start(folder.path(), &[&arguments[..], &asking].concat());
@@ -357,7 +357,15 @@ async fn its_healthcheck_works_within_tls() {
         !output.status.success() && text.contains("give `--admin-listen`"),
         "{text}"
     );
+    std::fs::write(folder.path().join("server.crt"), "broken").unwrap();
+    let output = health(&asking);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let said = "warning: checked only that it answers in TLS: `server.crt` (`--tls-cert`) holds no certificate";
+    assert!(text.contains(said), "{text}");
     serving.end();
+    assert!(!health(&asking).status.success(), "nobody is there");
+    issued.write(folder.path(), "server");
 
     let beside = [&asking[..], &["--admin-listen", &admin]].concat();
     let serving = Running::start(folder.path(), &[&arguments[..], &beside].concat());

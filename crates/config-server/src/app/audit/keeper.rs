@@ -1,5 +1,6 @@
 //! The task that writes the trail to the store.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,38 +85,68 @@ impl Keeper {
         }
     }
 
-    /// Writes one batch.
+    /// Writes one batch; if the store refuses it, record by record, so that one that it can't hold takes
+    /// no others with it.
     ///
     /// # Errors
-    /// The store is away, and what was not written waits again; or it is broken, and the batch is lost.
+    /// The store is away, and what was not written waits again; or it refuses every record, and they
+    /// are lost.
     async fn write(&self, at_once: bool) -> Result<Written, StoreError> {
         let batch = self.trail.lock().take(at_once, Instant::now());
         if batch.records.is_empty() {
             return Ok(Written::Nothing);
         }
+        let together = batch.records.len();
         // Given back also by who is cancelled here; what was written all the same is not written twice.
         let mut hand = Hand {
             trail: &self.trail,
-            batch: Some(batch),
+            batches: VecDeque::from([batch]),
         };
-        let records = hand.batch.as_ref().map_or(&[][..], |batch| &batch.records);
-        let append = self.store.append_audit(records);
-        match timeout(self.store_timeout, append).await {
-            Ok(Ok(())) => {
-                hand.written();
-                Ok(Written::Some)
+        match self.write_next(&mut hand).await {
+            Ok(()) => return Ok(Written::Some),
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            Err(error) if together == 1 => {
+                hand.give_up_next();
+                return Err(error);
             }
-            Ok(Err(error)) => {
-                if !matches!(error, StoreError::Unavailable(_)) {
-                    hand.give_up();
+            Err(_) => hand.split(),
+        }
+        let (mut refused, mut last) = (0, None);
+        while !hand.batches.is_empty() {
+            match self.write_next(&mut hand).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => {
+                    hand.give_up_next();
+                    refused += 1;
+                    last = Some(error);
                 }
-                Err(error)
-            }
-            Err(_) => {
-                let silent = format!("no answer within {:?}", self.store_timeout);
-                Err(StoreError::Unavailable(silent.into()))
             }
         }
+        match last {
+            Some(error) if refused == together => Err(error),
+            Some(error) => {
+                tracing::warn!(
+                    "the store refuses {refused} records of the audit, which are in the log only: \
+                     {error}"
+                );
+                Ok(Written::Some)
+            }
+            None => Ok(Written::Some),
+        }
+    }
+
+    /// Writes the first batch in `hand`, which stays there after an error.
+    async fn write_next(&self, hand: &mut Hand<'_>) -> Result<(), StoreError> {
+        let records = hand.batches.front().map_or(&[][..], |batch| &batch.records);
+        let append = self.store.append_audit(records);
+        let answer = timeout(self.store_timeout, append).await;
+        answer.unwrap_or_else(|_| {
+            let silent = format!("no answer within {:?}", self.store_timeout);
+            Err(StoreError::Unavailable(silent.into()))
+        })?;
+        hand.written_next();
+        Ok(())
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
@@ -134,21 +165,26 @@ enum Written {
     Nothing,
 }
 
-/// A batch on its way, which goes back unless it has arrived.
+/// Batches on their way, oldest first, which go back unless they have arrived.
 struct Hand<'a> {
     trail: &'a Trail,
-    batch: Option<Batch>,
+    batches: VecDeque<Batch>,
 }
 
 impl Hand<'_> {
-    fn written(&mut self) {
-        if let Some(batch) = self.batch.take() {
+    fn split(&mut self) {
+        let batches = std::mem::take(&mut self.batches);
+        self.batches = batches.into_iter().flat_map(Batch::singles).collect();
+    }
+
+    fn written_next(&mut self) {
+        if let Some(batch) = self.batches.pop_front() {
             self.trail.lock().written(&batch);
         }
     }
 
-    fn give_up(&mut self) {
-        if let Some(batch) = self.batch.take() {
+    fn give_up_next(&mut self) {
+        if let Some(batch) = self.batches.pop_front() {
             self.trail.update(|pending| pending.give_up(&batch));
         }
     }
@@ -156,7 +192,8 @@ impl Hand<'_> {
 
 impl Drop for Hand<'_> {
     fn drop(&mut self) {
-        if let Some(batch) = self.batch.take() {
+        // The newest first, as each goes before all else.
+        while let Some(batch) = self.batches.pop_back() {
             self.trail
                 .update(|pending| pending.give_back(batch, Instant::now()));
         }
@@ -165,7 +202,17 @@ impl Drop for Hand<'_> {
 
 #[cfg(test)]
 mod tests {
-    use chameleon_model::{AuditAction, AuditQuery, AuditReader, AuditTarget, AuditVerdict};
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use chameleon_model::{
+        AuditAction, AuditId, AuditQuery, AuditReader, AuditRecord, AuditTarget, AuditVerdict,
+        Commit, Epoch, Revision, Session, SessionId, Snapshot, SourceMarker, Stamp, Token,
+        TokenHash, TokenName, Transaction,
+    };
+    use chameleon_store::{Board, Changes, Committed, HistoryQuery, NewToken, Notifications};
 
     use test_kit::eventually;
 
@@ -174,6 +221,149 @@ mod tests {
     use crate::app::audit::Event;
 
     const ROOM: usize = 20;
+
+    /// A store for the audit only, which can't hold the record `2`.
+    struct Refusing {
+        written: Mutex<BTreeMap<AuditId, AuditRecord>>,
+        /// How often it answers before it is away.
+        answers_left: AtomicU32,
+    }
+
+    impl Default for Refusing {
+        fn default() -> Self {
+            Self {
+                written: Mutex::default(),
+                answers_left: AtomicU32::new(u32::MAX),
+            }
+        }
+    }
+
+    impl Refusing {
+        /// What was done, in its order.
+        fn kept(&self) -> Vec<String> {
+            let written = self.written.lock().unwrap();
+            (written.values())
+                .filter(|record| record.outcome.verdict != AuditVerdict::Lost)
+                .map(|record| record.detail.clone())
+                .collect()
+        }
+
+        /// How many each loss stands for.
+        fn lost(&self) -> impl Iterator<Item = u64> + use<> {
+            let written = self.written.lock().unwrap();
+            let lost: Vec<_> = (written.values())
+                .filter(|record| record.outcome.verdict == AuditVerdict::Lost)
+                .map(|record| record.times)
+                .collect();
+            lost.into_iter()
+        }
+    }
+
+    #[async_trait]
+    impl Store for Refusing {
+        async fn append_audit(&self, records: &[AuditRecord]) -> Result<(), StoreError> {
+            let left = self.answers_left.load(Ordering::Relaxed);
+            let Some(left) = left.checked_sub(1) else {
+                return Err(StoreError::Unavailable("it was taken away".into()));
+            };
+            self.answers_left.store(left, Ordering::Relaxed);
+            if records.iter().any(|record| record.detail == "2") {
+                return Err(StoreError::Damaged("it is too long".to_owned()));
+            }
+            let told = records.iter().map(|record| (record.id, record.clone()));
+            self.written.lock().unwrap().extend(told);
+            Ok(())
+        }
+
+        async fn load(&self) -> Result<Snapshot, StoreError> {
+            unreachable!()
+        }
+
+        async fn commit(&self, _: &Snapshot, _: Vec<Transaction>) -> Result<Committed, StoreError> {
+            unreachable!()
+        }
+
+        async fn changes_since(&self, _: Stamp) -> Result<Changes, StoreError> {
+            unreachable!()
+        }
+
+        async fn history(&self, _: &HistoryQuery) -> Result<Vec<Arc<Commit>>, StoreError> {
+            unreachable!()
+        }
+
+        async fn snapshot_at(&self, _: Revision) -> Result<Snapshot, StoreError> {
+            unreachable!()
+        }
+
+        async fn sources(&self) -> Result<Vec<SourceMarker>, StoreError> {
+            unreachable!()
+        }
+
+        async fn newest_older_than(&self, _: Duration) -> Result<Revision, StoreError> {
+            unreachable!()
+        }
+
+        async fn compact(&self, _: Revision) -> Result<(), StoreError> {
+            unreachable!()
+        }
+
+        async fn begin_epoch(&self, _: Stamp, _: Epoch) -> Result<Stamp, StoreError> {
+            unreachable!()
+        }
+
+        async fn renew_session(&self, _: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+            unreachable!()
+        }
+
+        async fn end_overdue_sessions(
+            &self,
+            _: &Snapshot,
+            _: Duration,
+        ) -> Result<Committed, StoreError> {
+            unreachable!()
+        }
+
+        async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+            unreachable!()
+        }
+
+        async fn create_token(&self, _: NewToken) -> Result<Option<Token>, StoreError> {
+            unreachable!()
+        }
+
+        async fn rotate_token(
+            &self,
+            _: &TokenName,
+            _: TokenHash,
+            _: Duration,
+        ) -> Result<Option<Token>, StoreError> {
+            unreachable!()
+        }
+
+        async fn revoke_token(&self, _: &TokenName) -> Result<bool, StoreError> {
+            unreachable!()
+        }
+
+        async fn audit(
+            &self,
+            _: &AuditQuery,
+            _: &AuditReader,
+        ) -> Result<Vec<AuditRecord>, StoreError> {
+            unreachable!()
+        }
+
+        async fn prune_audit(&self, _: Duration) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+
+        async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
+            unreachable!()
+        }
+
+        fn notifications(&self) -> Notifications {
+            unreachable!()
+        }
+    }
 
     fn act(n: usize) -> Event<'static> {
         Event {
@@ -228,6 +418,37 @@ mod tests {
         // What comes after the end can only be counted.
         trail.take(act(0));
         assert_eq!(trail.dropped().get(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_the_store_refuses_takes_no_others_with_it() {
+        let store = Arc::new(Refusing::default());
+        let trail = Arc::new(Trail::new());
+        for n in 0..5 {
+            trail.take(act(n));
+        }
+        let keeper = Keeper {
+            trail: Arc::clone(&trail),
+            store: store.clone(),
+            store_timeout: Duration::from_secs(30),
+        };
+        // The store goes away between two records, and comes back.
+        store.answers_left.store(3, Ordering::Relaxed);
+        let away = keeper.write(false).await;
+        assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");
+        store.answers_left.store(u32::MAX, Ordering::Relaxed);
+        trail.take(act(5));
+        keeper.write(false).await.unwrap();
+        assert_eq!(store.kept(), ["0", "1", "3", "4", "5"]);
+        assert_eq!(trail.dropped().get(), 1);
+        // The loss is told with the next batch, also if one more is refused with it.
+        trail.take(act(2));
+        keeper.write(false).await.unwrap();
+        keeper.write(false).await.unwrap();
+        assert!(!trail.lock().has_some());
+        let told: Vec<_> = store.lost().collect();
+        assert_eq!(told, [1, 1]);
+        assert_eq!(trail.dropped().get(), 2);
     }
 
     #[tokio::test]

@@ -35,6 +35,21 @@ pub(super) struct Batch {
     lost: u64,
 }
 
+impl Batch {
+    /// Each record as a batch of its own, in the same order.
+    pub(super) fn singles(self) -> VecDeque<Self> {
+        let lost = self.lost;
+        let single = |record: AuditRecord| {
+            let tells = record.outcome.verdict == AuditVerdict::Lost;
+            Self {
+                lost: if tells { lost } else { 0 },
+                records: vec![record],
+            }
+        };
+        self.records.into_iter().map(single).collect()
+    }
+}
+
 impl Pending {
     pub(super) fn new(room: usize, now: Instant) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chameleon_model::{Epoch, Revision, Snapshot, Stage, StageTime, Stamp};
 use chameleon_store::{Board, ReplicaId, StoreError, Watched};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::{Delivery, Identity, Instance, Journey, is_current};
@@ -18,14 +18,31 @@ const FRESH: Duration = Duration::from_millis(200);
 /// How long the board may take to answer before it is done without.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the others may take who read ways before.
+const TURN: Duration = Duration::from_secs(5);
+
 /// How long what was read before is told while the board gives no answer.
 const STALE: Duration = Duration::from_secs(15);
 
+/// How many may read ways at once: each reads up to [`BOARD_DELIVERIES`](chameleon_store::BOARD_DELIVERIES)
+/// rows, and anybody may ask.
+const READING: usize = 2;
+
 /// The board as a reader sees it.
-#[derive(Default)]
 pub(super) struct Others {
     board: OnceLock<Arc<dyn Board>>,
     instances: Kept<Vec<Elsewhere>>,
+    reading: Semaphore,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self {
+            board: OnceLock::new(),
+            instances: Kept::default(),
+            reading: Semaphore::new(READING),
+        }
+    }
 }
 
 /// An instance at another server.
@@ -119,7 +136,11 @@ impl Others {
     }
 
     /// What servers other than `own` have seen of the ways of `revisions`, at most `limit` deliveries of
-    /// each.
+    /// each, and [`BOARD_DELIVERIES`](chameleon_store::BOARD_DELIVERIES) in all, those of the newest before
+    /// others.
+    ///
+    /// Few read at once; who has waited long for the others is told nothing, as with a board that gives no
+    /// answer.
     pub(super) async fn ways(
         &self,
         own: ReplicaId,
@@ -128,6 +149,10 @@ impl Others {
         limit: usize,
     ) -> BTreeMap<Revision, Journey> {
         let (Some(board), false) = (self.board.get(), revisions.is_empty()) else {
+            return BTreeMap::new();
+        };
+        let Ok(Ok(_turn)) = timeout(TURN, self.reading.acquire()).await else {
+            tracing::debug!("failed to read ways off the board: no turn in {TURN:?}");
             return BTreeMap::new();
         };
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -206,7 +231,79 @@ impl Selections {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use async_trait::async_trait;
+    use chameleon_store::{BoardInstance, BoardWays, Posted, PostedStored, PostedSync, Report};
+
     use super::*;
+
+    /// A board that takes its time, and knows how many have waited for it at once.
+    #[derive(Default)]
+    struct Slow {
+        reading: AtomicU32,
+        most: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Board for Slow {
+        async fn ways(
+            &self,
+            _own: ReplicaId,
+            _epoch: Epoch,
+            revisions: &[Revision],
+            _limit: u32,
+        ) -> Result<BoardWays, StoreError> {
+            let reading = self.reading.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(reading, Ordering::Relaxed);
+            tokio::time::sleep(PATIENCE / 2).await;
+            self.reading.fetch_sub(1, Ordering::Relaxed);
+            let stored = |revision: &Revision| PostedStored {
+                epoch: Epoch(1),
+                revision: *revision,
+                took: Duration::from_millis(1),
+            };
+            Ok(BoardWays {
+                stored: revisions.iter().map(stored).collect(),
+                ..BoardWays::default()
+            })
+        }
+
+        async fn post(&self, _report: &Report) -> Result<Posted, StoreError> {
+            unreachable!()
+        }
+
+        async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
+            unreachable!()
+        }
+
+        async fn forget_lost(&self, _oldest: (Epoch, Revision)) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+
+        async fn instances(&self, _own: ReplicaId) -> Result<Vec<BoardInstance>, StoreError> {
+            unreachable!()
+        }
+
+        async fn sync_reports(&self, _limit: u32) -> Result<Vec<PostedSync>, StoreError> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_read_ways_at_once_and_the_others_wait() {
+        let (board, others) = (Arc::new(Slow::default()), Others::default());
+        others.found(board.clone());
+        let ask = async |_| {
+            let ways = others.ways(ReplicaId::random(), Epoch(1), &[Revision(1)], 10);
+            ways.await.len()
+        };
+        let told = futures::future::join_all((0..8).map(ask)).await;
+        assert_eq!(told, [1; 8]);
+        assert_eq!(board.most.load(Ordering::Relaxed), 2);
+        // Whoever waits too long goes without.
+        let told = futures::future::join_all((0..100).map(ask)).await;
+        assert_eq!(*told.last().unwrap(), 0);
+        assert_eq!(board.most.load(Ordering::Relaxed), 2);
+    }
 
     fn away<T>() -> Result<T, StoreError> {
         Err(StoreError::Unavailable("it was taken away".into()))

@@ -316,7 +316,8 @@ impl Reporter {
     }
 
     async fn forget_lost(&self, board: &dyn Board) {
-        match self.within(board.forget_lost()).await {
+        let oldest = lock(&self.fleet.ways).oldest();
+        match self.within(board.forget_lost(oldest)).await {
             Ok(0) => {}
             Ok(lost) => {
                 tracing::info!(lost, "forgot the instances of {lost} servers that are gone");

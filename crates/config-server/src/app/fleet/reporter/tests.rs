@@ -54,7 +54,7 @@ impl Board for Paper {
         Ok(())
     }
 
-    async fn forget_lost(&self) -> Result<u64, StoreError> {
+    async fn forget_lost(&self, _oldest: (Epoch, Revision)) -> Result<u64, StoreError> {
         Ok(0)
     }
 
