@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chameleon_model::{Change, Commit, Prefix, RequestId, Snapshot, Stamp};
 use chameleon_store::{HistoryQuery, Store};
 use test_kit::eventually;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::content::{Mirror, Scope, number_of};
 use crate::readers::{At, Reader, View};
@@ -61,10 +62,9 @@ impl Judge {
     /// Waits until all `readers` hold what the database does, and judges all that happened since the
     /// last time. The database became another one at `promoted`, if it did.
     pub(crate) async fn settle(&mut self, readers: &[Arc<Reader>], promoted: Option<Stamp>) {
-        let database = self.load().await;
-        let held = mirror_of(&database);
+        let (database, held) = self.agreement(readers, promoted.is_some()).await;
         for reader in readers {
-            self.agree(reader, &held, database.stamp()).await;
+            self.has_come_to(reader, &held, database.stamp()).await;
         }
         let (before, after) = (self.head.epoch, database.stamp().epoch);
         match promoted {
@@ -93,18 +93,31 @@ impl Judge {
         }
     }
 
-    /// Waits until `reader` holds what the database does.
-    async fn agree(&self, reader: &Reader, database: &Mirror, head: Stamp) {
-        let mut view = reader.view();
-        let is_final = |view: &View| {
-            let named = match view.at {
-                Some(At::Stamp(stamp)) => stamp == head,
-                Some(At::Revision(revision)) => revision == head.revision.0,
-                None => false,
-            };
-            named && view.mirror.digest(reader.scope) == database.digest(reader.scope)
-        };
-        if timeout(LIMIT / 2, view.wait_for(is_final)).await.is_ok() {
+    /// Waits until all `readers` hold what the database does, which may change once more meanwhile: a
+    /// replica that comes back last may be the one that knows better than a promoted copy.
+    async fn agreement(&self, readers: &[Arc<Reader>], promoted: bool) -> (Snapshot, Mirror) {
+        let started = Instant::now();
+        loop {
+            let database = self.load().await;
+            let (held, stamp) = (mirror_of(&database), database.stamp());
+            let mut agreed = !promoted || stamp.epoch > self.head.epoch;
+            for reader in readers {
+                agreed = agreed && agrees(reader, &held, stamp, LIMIT / 8).await;
+            }
+            let is_over = agreed && self.load().await.stamp() == stamp;
+            if is_over || started.elapsed() > LIMIT / 2 {
+                return (database, held);
+            }
+            // The next word of a server, if there is one.
+            if let Some(reader) = readers.first() {
+                let _ = timeout(LIMIT / 60, reader.view().changed()).await;
+            }
+        }
+    }
+
+    /// Complains unless `reader` holds what the database does.
+    async fn has_come_to(&self, reader: &Reader, database: &Mirror, head: Stamp) {
+        if agrees(reader, database, head, Duration::ZERO).await {
             return;
         }
         let view = reader.view().borrow().clone();
@@ -247,6 +260,20 @@ impl States {
         self.by_stamp.insert(stamp, digests);
         self.by_revision.insert(stamp.revision.0, digests);
     }
+}
+
+/// Says whether `reader` holds what the database does before the limit.
+async fn agrees(reader: &Reader, database: &Mirror, head: Stamp, limit: Duration) -> bool {
+    let mut view = reader.view();
+    let is_final = |view: &View| {
+        let named = match view.at {
+            Some(At::Stamp(stamp)) => stamp == head,
+            Some(At::Revision(revision)) => revision == head.revision.0,
+            None => false,
+        };
+        named && view.mirror.digest(reader.scope) == database.digest(reader.scope)
+    };
+    timeout(limit, view.wait_for(is_final)).await.is_ok()
 }
 
 fn mirror_of(snapshot: &Snapshot) -> Mirror {
