@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::grpc;
 use crate::report::{Row, Unit, percentile};
@@ -51,23 +52,16 @@ pub(crate) async fn measure(
     }
     let mut beside = Beside::default();
     let mut round = 0;
-    for run in 0..runs {
+    for _ in 0..runs {
         let (idle, written) = changes(&mut client, &mut round, &mut sightings, watchers).await?;
-        let (meanwhile, delayed) = {
-            let mut version = 1_000 * (run + 1);
-            let over_and_over = async {
-                loop {
-                    version += 1;
-                    if let Err(error) = server.commit(large, version).await {
-                        break error;
-                    }
-                }
-            };
-            tokio::select! {
-                failed = over_and_over => return Err(failed),
-                changed = changes(&mut client, &mut round, &mut sightings, watchers) => changed?,
-            }
-        };
+        let end = CancellationToken::new();
+        let large = server.commit_over_and_over(large, end.clone())?;
+        let changed = changes(&mut client, &mut round, &mut sightings, watchers).await;
+        end.cancel();
+        let commits = tokio::task::spawn_blocking(move || large.join()).await?;
+        let commits = commits.map_err(|_| anyhow::anyhow!("the large commits have failed"))??;
+        anyhow::ensure!(commits > 0, "no large commit was done meanwhile");
+        let (meanwhile, delayed) = changed?;
         beside.ratios.push(meanwhile / idle);
         beside.idle.push(idle);
         beside.meanwhile.push(meanwhile);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -12,6 +13,7 @@ use test_kit::postgres::TestDatabase;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::process::{Process, folder, free_port};
 use crate::{grpc, timed};
@@ -55,6 +57,7 @@ pub(crate) struct Server {
     http: String,
     grpc: String,
     arguments: Vec<String>,
+    settings: ApiSettings,
     api: Api,
     _database: Option<TestDatabase>,
 }
@@ -124,12 +127,13 @@ impl Server {
         ]
         .map(str::to_owned)
         .into();
-        let api = Api::connect(ApiSettings {
+        let settings = ApiSettings {
             servers: vec![format!("http://{grpc}")],
             token: Some(token),
             call_timeout: PATIENCE,
             ..ApiSettings::default()
-        })?;
+        };
+        let api = Api::connect(settings.clone())?;
         let program = PathBuf::from(env!("CARGO_BIN_EXE_config-server"));
         let process = Process::start(program, arguments.clone(), folder)?;
         let mut server = Self {
@@ -137,6 +141,7 @@ impl Server {
             http,
             grpc,
             arguments,
+            settings,
             api,
             _database: database,
         };
@@ -166,6 +171,35 @@ impl Server {
     ) -> anyhow::Result<Duration> {
         let operations = entries.operations(version + 1).collect();
         timed(apply(&self.api, operations)).await
+    }
+
+    /// Commits all `entries` over and over until `end` is cancelled, on a thread and connections of its
+    /// own: a client of 20 MB is not to keep those that are measured from their work.
+    pub(crate) fn commit_over_and_over(
+        &self,
+        entries: &Entries,
+        end: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<usize>>> {
+        let api = Api::connect(self.settings.clone())?;
+        let versions: Vec<Vec<Operation>> = (2..4)
+            .map(|version| entries.operations(version).collect())
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(std::thread::spawn(move || {
+            let mut commits = 0;
+            runtime.block_on(async {
+                for operations in versions.iter().cycle() {
+                    if end.is_cancelled() {
+                        break;
+                    }
+                    apply(&api, operations.clone()).await?;
+                    commits += 1;
+                }
+                Ok(commits)
+            })
+        }))
     }
 
     /// Ends it as an orchestrator does, and tells how long it takes from its start until the last
