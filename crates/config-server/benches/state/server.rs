@@ -1,5 +1,6 @@
 //! The server under measurement: its process, its store, and a client of it.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -59,6 +60,8 @@ pub(crate) struct Server {
     arguments: Vec<String>,
     settings: ApiSettings,
     api: Api,
+    /// The last version of the large entries.
+    version: Cell<usize>,
     _database: Option<TestDatabase>,
 }
 
@@ -143,6 +146,7 @@ impl Server {
             arguments,
             settings,
             api,
+            version: Cell::new(1_000),
             _database: database,
         };
         server.until("/health/ready", 200).await?;
@@ -181,7 +185,10 @@ impl Server {
         end: CancellationToken,
     ) -> anyhow::Result<JoinHandle<anyhow::Result<usize>>> {
         let api = Api::connect(self.settings.clone())?;
-        let versions: Vec<Vec<Operation>> = (2..4)
+        // None that was there before, so that each commit changes all.
+        let first = self.version.get() + 1;
+        self.version.set(first + 1);
+        let versions: Vec<Vec<Operation>> = (first..first + 2)
             .map(|version| entries.operations(version).collect())
             .collect();
         let runtime = tokio::runtime::Builder::new_current_thread()
