@@ -141,6 +141,16 @@ pub enum Precondition {
     },
 }
 
+impl Precondition {
+    /// That the key's last change is `revision`; that it does not exist for 0.
+    pub fn last_changed(key: Key, revision: Revision) -> Self {
+        match revision {
+            Revision::ZERO => Self::Absent { key },
+            revision => Self::AtRevision { key, revision },
+        }
+    }
+}
+
 /// The new state of a git source: the puts of the transaction, and nothing else, are its keys.
 ///
 /// Every key that the source owned and that is not put again is deleted.

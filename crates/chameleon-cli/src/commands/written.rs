@@ -75,15 +75,9 @@ impl Answer for Written {
 
 /// The condition that the key's last change is a revision; that it does not exist for 0.
 pub(super) fn condition(key: &Key, revision: Option<u64>) -> Vec<Precondition> {
-    let key = key.clone();
-    let condition = revision.map(|revision| match revision {
-        0 => Precondition::Absent { key },
-        number => Precondition::AtRevision {
-            key,
-            revision: Revision(number),
-        },
-    });
-    condition.into_iter().collect()
+    (revision.into_iter())
+        .map(|revision| Precondition::last_changed(key.clone(), Revision(revision)))
+        .collect()
 }
 
 /// Tells what became of it, and that the key is held now; a refusal is exit code 1.

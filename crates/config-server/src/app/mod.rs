@@ -48,9 +48,6 @@ const HISTORY_LIMIT: u32 = 1_000;
 /// The number of commits that a history request without a limit answers.
 const HISTORY_DEFAULT: u32 = 50;
 
-/// How long the tokens in the database are waited for where those on disk are known.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-
 /// How many questions may read much from the database at a time.
 const BULK_TURNS: usize = 2;
 
@@ -161,7 +158,7 @@ impl App {
         if access.is_guarded() {
             let hub = Arc::clone(replica.hub());
             // With tokens from the disk nobody has to wait for a database that hangs.
-            let patience = saved.map_or(Duration::MAX, |_| FIRST_LOOK);
+            let patience = saved.map_or(Duration::MAX, |_| replica::FIRST_LOOK);
             let read = tokio::time::timeout(patience, access.read(&*store, &hub)).await;
             match read.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer yet".into()))) {
                 // It serves what is on disk, and lets in whom it knows.

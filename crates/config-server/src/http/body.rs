@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 /// How long a body may take to arrive: it takes room from other writers meanwhile.
@@ -48,6 +48,15 @@ pub(super) async fn received(body: Body, limit: usize) -> Result<Bytes, BodyErro
 }
 
 impl BodyError {
+    /// The status that tells it.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
     /// Why a body of `limit` bytes at most was not read on.
     pub(super) fn of(error: BoxError, limit: usize) -> Self {
         if error.is::<LengthLimitError>() {

@@ -30,6 +30,7 @@ use tower_http::compression::{Compression, CompressionBody};
 use crate::Gate;
 use crate::app::App;
 use crate::app::access::{Denied, Peer, bearer};
+use crate::app::error::Error;
 use crate::settings::Limits;
 
 /// From how many bytes on an answer is compressed for a client that takes it so; Consul's bound.
@@ -117,6 +118,24 @@ async fn guard_metrics(State(app): State<Arc<App>>, request: Request, next: Next
             (StatusCode::TOO_MANY_REQUESTS, pause, format!("{over}\n")).into_response()
         }
         Err(denied) => (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response(),
+    }
+}
+
+/// The status of a use case's error, where a face has none of its own. What is broken here is logged.
+fn status_of(error: &Error) -> StatusCode {
+    match error {
+        Error::Invalid(_) | Error::Faulty(_) => StatusCode::BAD_REQUEST,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Overloaded | Error::TooManyWatches { .. } | Error::OverLimit(_) => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::NoSuchRevision(_) => StatusCode::NOT_FOUND,
+        Error::Internal(reason) => {
+            tracing::error!("failed to serve a call: {reason}");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 

@@ -29,7 +29,7 @@ const TRIES: usize = 3;
 const LOAD_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long the store may take to answer before a state from disk is served without it.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether sessions have ended; their lives are counted in tens of seconds.
 const EXPIRY: Duration = Duration::from_secs(1);

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::error::Error;
 use super::watch::Hub;
 pub(crate) use disk::Kept;
-pub(crate) use follower::{Follower, Observer};
+pub(crate) use follower::{FIRST_LOOK, Follower, Observer};
 pub(crate) use keeper::{Keeper, kept};
 use lineage::Lineage;
 pub(crate) use link::Link;

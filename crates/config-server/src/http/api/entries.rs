@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
-use chameleon_model::{Key, Operation, Origin, Precondition, Prefix, Revision, Right, Transaction};
+use chameleon_model::{Key, Operation, Origin, Precondition, Prefix, Right, Transaction};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -13,12 +13,11 @@ use uuid::Uuid;
 use super::extract::{KeyInPath, Parameters, ValueBody, request_id, revision};
 use super::problem::Problem;
 use super::words::{EntryAnswer, OutcomeAnswer, Stamp};
-use super::{ANSWER_BYTES, Admitted};
+use super::{ANSWER_BYTES, Admitted, store};
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::replica::Reservation;
 use crate::app::selection::Selection;
-use crate::metrics::Face;
 
 /// The most entries in one answer.
 const MOST: u32 = 10_000;
@@ -227,13 +226,7 @@ async fn single(
     asked: WriteParameters,
     reservation: Reservation,
 ) -> Result<Json<OutcomeAnswer>, Problem> {
-    let precondition = asked.if_revision.map(|revision| match revision {
-        0 => Precondition::Absent { key },
-        number => Precondition::AtRevision {
-            key,
-            revision: Revision(number),
-        },
-    });
+    let precondition = (revision(asked.if_revision)).map(|at| Precondition::last_changed(key, at));
     let transaction = Transaction {
         request_id: request_id(asked.request_id),
         preconditions: precondition.into_iter().collect(),
@@ -245,6 +238,5 @@ async fn single(
         },
         ..Transaction::default()
     };
-    let effects = (app.commit_checked(Face::Api, caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(effects).map(Json)
+    store(app, caller, transaction, reservation).await
 }

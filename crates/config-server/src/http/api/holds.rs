@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::extract::{Admitted, JsonBody, KeyInPath, Parameters, request_id};
 use super::problem::Problem;
+use super::store;
 use super::words::{OutcomeAnswer, moment};
 use crate::app::App;
-use crate::metrics::Face;
 
 /// The most holds in one answer.
 const MOST: usize = 10_000;
@@ -169,8 +169,7 @@ pub(super) async fn hold(
         ..Transaction::default()
     };
     let reservation = app.replica.reservation();
-    let effects = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(effects).map(Json)
+    store(&app, &caller, transaction, reservation).await
 }
 
 /// Release a key
@@ -203,6 +202,5 @@ pub(super) async fn release(
         ..Transaction::default()
     };
     let reservation = app.replica.reservation();
-    let effects = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(effects).map(Json)
+    store(&app, &caller, transaction, reservation).await
 }

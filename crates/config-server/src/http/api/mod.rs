@@ -19,10 +19,11 @@ mod words;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use axum::{Json, Router};
+use chameleon_model::Transaction;
 use utoipa::Modify;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -30,8 +31,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::app::access::Caller;
+use crate::app::replica::Reservation;
+use crate::metrics::Face;
 use extract::Admitted;
 use problem::Problem;
+use words::OutcomeAnswer;
 
 /// How many bytes of values an answer has before the rest is left to the next question.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -93,6 +98,17 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1", any(not_served))
         .route("/api/v1/{*path}", any(not_served))
         .with_state(app)
+}
+
+/// Stores a transaction of checked documents, and answers what became of it.
+async fn store(
+    app: &Arc<App>,
+    caller: &Caller,
+    transaction: Transaction,
+    reservation: Reservation,
+) -> Result<Json<OutcomeAnswer>, Problem> {
+    let stored = app.commit_checked(Face::Api, caller, transaction, reservation);
+    OutcomeAnswer::of(stored.await?).map(Json)
 }
 
 /// The description as it is served. That a key may have slashes is marked for the router only.

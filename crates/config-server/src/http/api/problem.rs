@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::app::access::{Denied, Forbidden, OverLimit};
 use crate::app::error::Error;
 use crate::http::body::BodyError;
-use crate::http::retry_after;
+use crate::http::{retry_after, status_of};
 
 /// Why a request was not served.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,37 +108,19 @@ impl From<Forbidden> for Problem {
 
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Late => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        };
-        Self::new(status, error.to_string())
+        Self::new(error.status(), error.to_string())
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let status = match &error {
-            Error::OverLimit(over) => return over.clone().into(),
-            Error::Invalid(_) => StatusCode::BAD_REQUEST,
-            Error::Forbidden(_) => StatusCode::FORBIDDEN,
-            Error::Faulty(faults) => {
-                let reasons = faults.iter().map(ToString::to_string).collect();
-                return Self {
-                    reasons,
-                    ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
-                };
-            }
-            Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::NoSuchRevision(_) => StatusCode::NOT_FOUND,
-            Error::Internal(reason) => {
-                tracing::error!("failed to serve a call: {reason}");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
-        Self::new(status, error.to_string())
+        match &error {
+            Error::OverLimit(over) => over.clone().into(),
+            Error::Faulty(faults) => Self {
+                reasons: faults.iter().map(ToString::to_string).collect(),
+                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            },
+            other => Self::new(status_of(other), error.to_string()),
+        }
     }
 }

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use super::extract::{Admitted, BulkBody, key, request_id};
 use super::problem::Problem;
+use super::store;
 use super::words::{Content, OutcomeAnswer};
 use crate::app::App;
 use crate::app::error::Error;
-use crate::metrics::Face;
 
 /// A set of operations that is applied whole or not at all.
 #[derive(Deserialize, ToSchema)]
@@ -127,8 +127,7 @@ pub(super) async fn commit(
         return Err(Error::TooLarge(detail).into());
     }
     let transaction = body.transaction()?;
-    let effects = (app.commit_checked(Face::Api, &caller, transaction, reservation)).await?;
-    OutcomeAnswer::of(effects).map(Json)
+    store(&app, &caller, transaction, reservation).await
 }
 
 impl TransactionBody {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::app::access::{Denied, Forbidden, OverLimit};
 use crate::app::error::Error;
 use crate::http::body::BodyError;
-use crate::http::retry_after;
+use crate::http::{retry_after, status_of};
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -88,30 +88,16 @@ impl From<Forbidden> for Refused {
 
 impl From<BodyError> for Refused {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Late => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        };
-        Self::new(status, error.to_string())
+        Self::new(error.status(), error.to_string())
     }
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        let status = match &error {
-            Error::Forbidden(forbidden) => return Self::forbidden(forbidden),
-            Error::OverLimit(over) => return over.clone().into(),
-            Error::Invalid(_) | Error::Faulty(_) => StatusCode::BAD_REQUEST,
-            Error::Unavailable(_) | Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Overloaded | Error::TooManyWatches { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::NoSuchRevision(_) => StatusCode::NOT_FOUND,
-            Error::Internal(reason) => {
-                tracing::error!("failed to serve a call: {reason}");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
-        Self::new(status, error.to_string())
+        match &error {
+            Error::Forbidden(forbidden) => Self::forbidden(forbidden),
+            Error::OverLimit(over) => over.clone().into(),
+            other => Self::new(status_of(other), error.to_string()),
+        }
     }
 }
