@@ -135,6 +135,13 @@ pub trait Store: Send + Sync + 'static {
     /// rows go in steps; a cancelled or failed pruning is finished by the next.
     async fn prune_audit(&self, age: Duration) -> Result<u64, StoreError>;
 
+    /// Forgets the answers to requests from before [`REQUEST_MEMORY`](crate::REQUEST_MEMORY), and
+    /// says how many. May be called beside anything else, by any number of servers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what was forgotten by then stays forgotten.
+    async fn prune_requests(&self) -> Result<u64, StoreError>;
+
     /// Where the servers on this database tell each other what each of them alone has seen; `None` if
     /// there is no such place, and what a server has seen stays in its memory.
     ///

@@ -20,6 +20,7 @@ mod news;
 mod postgres;
 mod read;
 mod records;
+mod requests;
 mod rows;
 mod sqlite;
 mod tokens;
@@ -39,7 +40,7 @@ pub use contract::{
 pub use postgres::{PostgresSettings, PostgresStore};
 pub use sqlite::SqliteStore;
 
-/// How long the first outcome of a request is known to its retries.
+/// How long the first outcome of a request is known to its retries, at least.
 pub const REQUEST_MEMORY: Duration = Duration::from_hours(24);
 
 /// The most commits that are handed out one by one, by [`Store::changes_since`] and by

@@ -33,6 +33,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 5, "0005_holds"),
     embedded!("postgres", 6, "0006_audit"),
     embedded!("postgres", 7, "0007_instances"),
+    embedded!("postgres", 9, "0009_requests_by_time"),
 ];
 
 const SQLITE: &[Embedded] = &[
@@ -42,6 +43,7 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 4, "0004_tokens_and_sessions"),
     embedded!("sqlite", 5, "0005_holds"),
     embedded!("sqlite", 6, "0006_audit"),
+    embedded!("sqlite", 8, "0008_fewer_trees"),
 ];
 
 /// What stands after the number of a migration that previous versions cannot work with.
@@ -216,6 +218,14 @@ mod tests {
         (
             "0007_instances",
             "nothing has read or written the table that it replaces",
+        ),
+        (
+            "0008_fewer_trees",
+            "the columns and what is unique stay as they are",
+        ),
+        (
+            "0009_requests_by_time",
+            "either index finds the old answers",
         ),
     ];
 

@@ -13,10 +13,10 @@ use chameleon_model::{
 use crate::backend::{Argument, Sql, Tx};
 use crate::records::{epoch_number, number};
 use crate::rows::{
-    self, ChangeRow, Head, HeadRow, HoldRow, LockDelayRow, RenewalRow, RequestRow, RevisionRow,
-    SessionRow, SourceRow, StampRow, TombstoneRow, TransactionRow,
+    self, ChangeRow, Head, HeadRow, HoldRow, LockDelayRow, RenewalRow, RevisionRow, SessionRow,
+    SourceRow, StampRow, TombstoneRow, TransactionRow,
 };
-use crate::{Changes, HistoryQuery, REPLAY_LIMIT, StoreError};
+use crate::{Changes, HistoryQuery, REPLAY_LIMIT, StoreError, requests};
 
 macro_rules! transactions {
     ($where:literal) => {
@@ -33,7 +33,7 @@ macro_rules! changes {
     ($rest:literal) => {
         concat!(
             "SELECT c.key, c.revision, c.value, c.flags, c.create_revision, c.lock_index, \
-             c.session, c.owner FROM changes c ",
+             c.session, c.owner FROM ",
             $rest
         )
     };
@@ -70,8 +70,11 @@ pub(crate) async fn head<T: Tx>(tx: &mut T) -> Result<Head, StoreError> {
 /// The newest state.
 pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
     let head = head(tx).await?;
-    let changes =
-        changes!("JOIN latest l ON c.key = l.key AND c.revision = l.revision WHERE NOT l.deleted");
+    // In this order: SQLite would rather go through the whole history.
+    let changes = changes!(
+        "latest l CROSS JOIN changes c \
+         WHERE c.key = l.key AND c.revision = l.revision AND NOT l.deleted"
+    );
     let tombstones = "SELECT key, revision FROM latest WHERE deleted AND revision > $1";
     let sessions =
         sessions!("JOIN sessions l ON c.session = l.session AND c.revision = l.revision");
@@ -99,7 +102,8 @@ pub(crate) async fn state_at<T: Tx>(
     }
     let stamp = stamp_of(tx, revision).await?;
     let changes = changes!(
-        "JOIN (SELECT key, max(revision) AS revision FROM changes WHERE revision <= $1 GROUP BY key) l \
+        "changes c \
+         JOIN (SELECT key, max(revision) AS revision FROM changes WHERE revision <= $1 GROUP BY key) l \
          ON c.key = l.key AND c.revision = l.revision"
     );
     let sessions = sessions!(
@@ -230,7 +234,7 @@ pub(crate) async fn way_from<T: Tx>(
     let commits = commits(
         tx,
         transactions!("revision > $1 AND revision <= $2"),
-        changes!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
+        changes!("changes c WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
         sessions!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.session"),
         holds!("WHERE c.revision > $1 AND c.revision <= $2 ORDER BY c.revision, c.key"),
         range,
@@ -275,7 +279,7 @@ pub(crate) async fn history<T: Tx>(
         tx,
         format!(transactions!("revision IN ({})"), list),
         format!(
-            changes!("WHERE c.revision IN ({}) ORDER BY c.revision, c.key"),
+            changes!("changes c WHERE c.revision IN ({}) ORDER BY c.revision, c.key"),
             list
         ),
         format!(
@@ -416,15 +420,8 @@ pub(crate) async fn known<T: Tx>(
         }
     }
     let ids: BTreeSet<_> = group.iter().filter_map(|one| one.request_id).collect();
-    let ids: Vec<_> = ids.into_iter().map(|id| Argument::Id(id.0)).collect();
-    // Both databases bound the number of arguments.
-    for ids in ids.chunks(1_000) {
-        let rows: Vec<RequestRow> = tx.rows(requests(ids.len()), ids.to_vec()).await?;
-        for row in rows {
-            let (id, outcome) = row.try_into()?;
-            known.answered.insert(id, outcome);
-        }
-    }
+    let ids: Vec<_> = ids.into_iter().map(|id| id.0).collect();
+    known.answered = requests::answered(tx, &ids).await?;
     Ok(known)
 }
 
@@ -473,19 +470,6 @@ pub(crate) async fn overdue<T: Tx>(
         Argument::Number(renewable_micros),
     ];
     Ok(tx.rows(overdue, limits).await?)
-}
-
-fn requests(count: usize) -> Sql {
-    const ONE: &str = "SELECT id, committed, epoch, revision, tag FROM requests WHERE id IN ($1)";
-    if count == 1 {
-        return ONE.into();
-    }
-    let mut sql = ONE.trim_end_matches(')').to_owned();
-    for n in 2..=count {
-        let _ = write!(sql, ", ${n}");
-    }
-    sql.push(')');
-    sql.into()
 }
 
 /// The applied commits of all sources, by name.

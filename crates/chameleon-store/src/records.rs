@@ -10,7 +10,6 @@ use chameleon_model::{
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::REQUEST_MEMORY;
 use crate::rows::StoredStage;
 
 /// Everything that one transaction of the database writes.
@@ -187,11 +186,6 @@ pub(crate) fn number(revision: Revision) -> i64 {
 /// The signed number that stands for an epoch in the database.
 pub(crate) fn epoch_number(epoch: Epoch) -> i64 {
     i64::try_from(epoch.0).unwrap_or(i64::MAX)
-}
-
-/// Answers from longer ago than this are forgotten.
-pub(crate) fn request_memory_micros() -> i64 {
-    REQUEST_MEMORY.as_secs().cast_signed() * 1_000_000
 }
 
 fn stamp_of(stamp: Stamp) -> StampRecord {

@@ -166,6 +166,13 @@ row! {
 }
 
 row! {
+    /// A request that was answered.
+    RequestIdRow {
+        id: Uuid,
+    }
+}
+
+row! {
     /// A key whose lock cannot be taken until then.
     LockDelayRow {
         key: String,

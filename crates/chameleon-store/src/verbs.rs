@@ -17,7 +17,7 @@ use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
 use crate::{
     Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError, audit,
-    clean, read, tokens,
+    clean, read, requests, tokens,
 };
 
 #[async_trait]
@@ -92,6 +92,10 @@ impl<B: Backend> Store for B {
         renewable: Duration,
     ) -> Result<Committed, StoreError> {
         within(self.patience().verb, end_overdue(self, base, renewable)).await
+    }
+
+    async fn prune_requests(&self) -> Result<u64, StoreError> {
+        within(self.patience().bulk, requests::prune(self)).await
     }
 
     async fn tokens(&self) -> Result<Vec<Token>, StoreError> {

@@ -192,6 +192,10 @@ impl Store for LateStore {
         self.opened().await?.prune_audit(age).await
     }
 
+    async fn prune_requests(&self) -> Result<u64, StoreError> {
+        self.opened().await?.prune_requests().await
+    }
+
     async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
         self.opened().await?.board().await
     }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::pooler::Path;
-use crate::records::{Batch, request_memory_micros};
+use crate::records::Batch;
 use crate::rows::TimeRow;
 
 /// Moves the head, on which all else rests: no other part of the statement has a row to write if the
@@ -40,7 +40,7 @@ const SESSIONS: &str = ", put_session_changes AS ( \
      INSERT INTO session_changes (session, revision, live, name, behavior, ttl_nanos, \
      lock_delay_nanos, create_revision, opened_by) \
      SELECT rows.* FROM moved, UNNEST($34::uuid[], $35::bigint[], $36::boolean[], $37::text[], \
-     $38::text[], $39::bigint[], $40::bigint[], $41::bigint[], $59::text[]) AS rows \
+     $38::text[], $39::bigint[], $40::bigint[], $41::bigint[], $58::text[]) AS rows \
      ), ended AS ( \
      DELETE FROM sessions USING moved WHERE session = ANY($42::uuid[]) \
      ), opened AS ( \
@@ -58,14 +58,14 @@ const LOCK_DELAYS: &str = ", over AS ( \
 const HOLDS: &str = ", put_hold_changes AS ( \
      INSERT INTO hold_changes (key, revision, held, source, git_value, git_flags, against_value, \
      against_flags, author, reason, since_micros, expires_micros) \
-     SELECT rows.* FROM moved, UNNEST($60::text[], $61::bigint[], $62::boolean[], $63::text[], \
-     $64::bytea[], $65::bigint[], $66::bytea[], $67::bigint[], $68::text[], $69::text[], \
-     $70::bigint[], $71::bigint[]) AS rows \
+     SELECT rows.* FROM moved, UNNEST($59::text[], $60::bigint[], $61::boolean[], $62::text[], \
+     $63::bytea[], $64::bigint[], $65::bytea[], $66::bigint[], $67::text[], $68::text[], \
+     $69::bigint[], $70::bigint[]) AS rows \
      ), released AS ( \
-     DELETE FROM holds USING moved WHERE key = ANY($72::text[]) \
+     DELETE FROM holds USING moved WHERE key = ANY($71::text[]) \
      ), put_holds AS ( \
      INSERT INTO holds (key, revision) \
-     SELECT rows.* FROM moved, UNNEST($73::text[], $74::bigint[]) AS rows \
+     SELECT rows.* FROM moved, UNNEST($72::text[], $73::bigint[]) AS rows \
      ON CONFLICT (key) DO UPDATE SET revision = excluded.revision)";
 const SOURCES: &str = ", put_sources AS ( \
      INSERT INTO sources (name, git_commit, profiles, epoch, revision, tag, at_micros) \
@@ -74,13 +74,7 @@ const SOURCES: &str = ", put_sources AS ( \
      ON CONFLICT (name) DO UPDATE SET git_commit = excluded.git_commit, \
      profiles = excluded.profiles, epoch = excluded.epoch, revision = excluded.revision, \
      tag = excluded.tag, at_micros = excluded.at_micros)";
-/// Remembers the answers, and forgets a bounded number of old ones. The limit is a subquery so that
-/// the index on ages is read no further than to it.
-const REQUESTS: &str = ", forgotten AS ( \
-     DELETE FROM requests WHERE id IN ( \
-     SELECT id FROM requests WHERE at_micros < (SELECT at_micros - $58 FROM moved) \
-     ORDER BY at_micros LIMIT 1000) \
-     ), put_requests AS ( \
+const REQUESTS: &str = ", put_requests AS ( \
      INSERT INTO requests (id, committed, epoch, revision, tag, at_micros) \
      SELECT rows.*, moved.at_micros FROM moved, UNNEST($53::uuid[], $54::boolean[], \
      $55::bigint[], $56::bigint[], $57::bigint[]) AS rows)";
@@ -188,7 +182,6 @@ pub(super) async fn write(
         .bind(column(requests, |row| row.epoch))
         .bind(column(requests, |row| row.revision))
         .bind(column(requests, |row| row.tag))
-        .bind(request_memory_micros())
         .bind(column(sessions, |row| row.opened_by))
         .bind(column(holds, |row| row.key))
         .bind(column(holds, |row| row.revision))

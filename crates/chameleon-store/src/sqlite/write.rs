@@ -7,9 +7,7 @@ use uuid::Uuid;
 
 use crate::records::{
     Batch, ChangeRecord, HoldRecord, SessionRecord, StampRecord, TransactionRecord,
-    request_memory_micros,
 };
-use crate::rows::TimeRow;
 
 /// The rows of one statement; SQLite takes 32,766 arguments, and no table has more than 16 columns.
 const ROWS: usize = 1_000;
@@ -28,6 +26,7 @@ pub(super) enum Transaction {
 
 /// Writes `batch` if the head is the one that it was decided on and none of the requests `asked` is
 /// answered, and says whether it was. All of it is one query: each costs two changes of thread.
+/// Its only row is its last answer, which nothing waits behind.
 pub(super) async fn write(
     to: &mut SqliteConnection,
     transaction: Transaction,
@@ -47,14 +46,15 @@ pub(super) async fn write(
     query.move_head(batch.from, asked);
     query.rows_of(batch);
     if let Transaction::Own = transaction {
-        query.sql.push("COMMIT");
+        query.sql.push("COMMIT; ");
     }
-    // All, and not the first row: what follows it is still to be done.
-    let moved: Vec<TimeRow> = (query.sql.build_query_as())
+    query.sql.push("SELECT ");
+    query.if_moved();
+    let moved = (query.sql.build_query_scalar())
         .persistent(query.keep)
-        .fetch_all(to)
+        .fetch_optional(to)
         .await?;
-    Ok(!moved.is_empty())
+    Ok(moved.unwrap_or(false))
 }
 
 /// A query at work. Its arguments are numbered through all its statements.
@@ -86,8 +86,7 @@ impl Query {
             }
             sql.push("))");
         }
-        sql.push(" RETURNING ").push_bind(self.now);
-        sql.push(" AS at_micros; ");
+        sql.push("; ");
     }
 
     fn rows_of(&mut self, batch: &Batch<'_>) {
@@ -144,14 +143,6 @@ impl Query {
             row.push_bind(source.revision);
             row.push_bind(source.tag).push_bind(now);
         });
-        if !batch.requests.is_empty() {
-            // A bounded number of old ones.
-            self.delete("requests", |sql| {
-                sql.push("id IN (SELECT id FROM requests WHERE at_micros < ");
-                sql.push_bind(now - request_memory_micros());
-                sql.push(" ORDER BY at_micros LIMIT 1000)");
-            });
-        }
         self.insert(REQUESTS, &batch.requests, "", |mut row, request| {
             row.push_bind(request.id).push_bind(request.committed);
             row.push_bind(request.epoch).push_bind(request.revision);

@@ -1,4 +1,4 @@
-//! Forgets the history and the audit that nobody wants to keep.
+//! Forgets the history, the audit and the answers to requests that nobody wants to keep.
 
 use std::sync::Arc;
 
@@ -31,6 +31,11 @@ impl Compactor {
                             "failed to forget the old audit: {error}; it is tried again"
                         );
                     }
+                    if let Err(error) = self.prune_requests().await {
+                        tracing::warn!(
+                            "failed to forget the old answers to requests: {error}; it is tried again"
+                        );
+                    }
                 }
                 // Not in step with other servers.
                 let share = 0.5 + rand::random::<f64>() / 2.0;
@@ -45,6 +50,14 @@ impl Compactor {
         let pruned = self.store.prune_audit(self.keep.audit).await?;
         if pruned > 0 {
             tracing::info!(pruned, "forgot {pruned} old records of the audit");
+        }
+        Ok(())
+    }
+
+    async fn prune_requests(&self) -> Result<(), StoreError> {
+        let pruned = self.store.prune_requests().await?;
+        if pruned > 0 {
+            tracing::info!(pruned, "forgot {pruned} old answers to requests");
         }
         Ok(())
     }

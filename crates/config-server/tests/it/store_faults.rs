@@ -182,6 +182,10 @@ impl Store for Gate {
         self.reached()?.prune_audit(age).await
     }
 
+    async fn prune_requests(&self) -> Result<u64, StoreError> {
+        self.reached()?.prune_requests().await
+    }
+
     async fn board(&self) -> Result<Option<Arc<dyn Board>>, StoreError> {
         self.reached()?.board().await
     }

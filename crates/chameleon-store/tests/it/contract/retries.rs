@@ -98,9 +98,15 @@ pub(crate) async fn answers_are_forgotten_after_a_day(place: &impl Place) {
     let mut writer = Replica::at(place).await;
     let id = new_request();
     writer.apply(request(id, put("a", "1"))).await;
+    let others = (0..1_200).map(|n| request(new_request(), put("n", &n.to_string())));
+    writer.commit(others.collect()).await;
+    assert_eq!(writer.store.prune_requests().await.unwrap(), 0);
     let a_day_later = "UPDATE requests SET at_micros = at_micros - 86400000001".to_owned();
     place.execute(&[a_day_later]).await;
-    // Answering another request prunes.
-    writer.apply(request(new_request(), delete("a"))).await;
+    let kept = new_request();
+    let first = writer.outcome(request(kept, delete("a"))).await;
+    assert_eq!(writer.store.prune_requests().await.unwrap(), 1_201);
+
+    assert_eq!(writer.outcome(request(kept, delete("n"))).await, first);
     writer.apply(request(id, put("a", "1"))).await;
 }

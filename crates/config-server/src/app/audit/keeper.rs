@@ -352,6 +352,10 @@ mod tests {
             unreachable!()
         }
 
+        async fn prune_requests(&self) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+
         async fn prune_audit(&self, _: Duration) -> Result<u64, StoreError> {
             unreachable!()
         }
