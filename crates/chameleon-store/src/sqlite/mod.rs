@@ -1,5 +1,6 @@
 //! The store in one SQLite file, for laptops and one small server.
 
+mod doorbell;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, interval_at};
 use tokio_stream::wrappers::IntervalStream;
 use uuid::Uuid;
 
+use self::doorbell::Doorbell;
 use self::write::Transaction;
 use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::board::Board;
@@ -50,6 +52,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// The writing connection may still be in a transaction that a query of its own began.
     unfinished: Arc<AtomicBool>,
+    /// Rings when the writing connection commits.
+    bell: Arc<Doorbell>,
     news: News,
 }
 
@@ -63,10 +67,10 @@ impl SqliteStore {
     /// a file that is not a database of this program.
     pub async fn open(address: &str) -> Result<Self, StoreError> {
         let news = News::default();
-        let unfinished = Arc::default();
+        let (unfinished, bell) = (Arc::default(), Arc::default());
         let Some(path) = path_of(address)? else {
             // The pool's one connection is the database: neither age nor rest may close it.
-            let only = writer_pool(&unfinished)
+            let only = writer_pool(&unfinished, &bell)
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .connect_lazy_with(options().in_memory(true).shared_cache(false));
@@ -75,6 +79,7 @@ impl SqliteStore {
                 writer: only.clone(),
                 readers: only,
                 unfinished,
+                bell,
                 news,
             });
         };
@@ -84,7 +89,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
-        let writer = writer_pool(&unfinished)
+        let writer = writer_pool(&unfinished, &bell)
             .connect_with(options.clone())
             .await
             .map_err(|error| match StoreError::from(error) {
@@ -103,18 +108,31 @@ impl SqliteStore {
             writer,
             readers,
             unfinished,
+            bell,
             news,
         })
     }
 }
 
-/// A pool of one connection, which is given back without the transaction that a cancelled or failed
-/// query began and did not end. sqlx knows only of those that it began itself.
-fn writer_pool(unfinished: &Arc<AtomicBool>) -> SqlitePoolOptions {
-    let unfinished = Arc::clone(unfinished);
+/// A pool of one connection, whose commits ring `bell`. It is given back without the transaction that
+/// a cancelled or failed query began and did not end: sqlx knows only of those that it began itself.
+fn writer_pool(unfinished: &Arc<AtomicBool>, bell: &Arc<Doorbell>) -> SqlitePoolOptions {
+    let (unfinished, bell) = (Arc::clone(unfinished), Arc::clone(bell));
     SqlitePoolOptions::new()
         .max_connections(1)
         .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let bell = Arc::clone(&bell);
+            Box::pin(async move {
+                let mut handle = connection.lock_handle().await?;
+                handle.set_commit_hook(move || {
+                    bell.unmute();
+                    // It may commit.
+                    true
+                });
+                Ok(())
+            })
+        })
         .after_release(move |connection, _| {
             let unfinished = unfinished.swap(false, Ordering::AcqRel);
             Box::pin(async move {
@@ -196,7 +214,8 @@ impl Backend for SqliteStore {
         // Cleared only by the answer: whatever else ends this leaves a rollback to the pool.
         self.unfinished.store(true, Ordering::Release);
         let now = now();
-        let written = write::write(&mut connection, Transaction::Own, batch, asked, now.0).await?;
+        let write = write::write(&mut connection, Transaction::Own, batch, asked, now.0);
+        let written = self.bell.wait_for(write).await?;
         self.unfinished.store(false, Ordering::Release);
         Ok(written.then_some(now))
     }
