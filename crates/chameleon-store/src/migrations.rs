@@ -33,6 +33,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 5, "0005_holds"),
     embedded!("postgres", 6, "0006_audit"),
     embedded!("postgres", 7, "0007_instances"),
+    embedded!("postgres", 8, "0008_audit_by_id"),
 ];
 
 const SQLITE: &[Embedded] = &[
@@ -42,6 +43,7 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 4, "0004_tokens_and_sessions"),
     embedded!("sqlite", 5, "0005_holds"),
     embedded!("sqlite", 6, "0006_audit"),
+    embedded!("sqlite", 7, "0007_audit_by_id"),
 ];
 
 /// What stands after the number of a migration that previous versions cannot work with.
@@ -217,7 +219,12 @@ mod tests {
             "0007_instances",
             "nothing has read or written the table that it replaces",
         ),
+        ("0007_audit_by_id", WITHOUT_THE_TIME),
+        ("0008_audit_by_id", WITHOUT_THE_TIME),
     ];
+
+    const WITHOUT_THE_TIME: &str =
+        "it does without the index on the time, and only prunes more slowly";
 
     /// The statements of a file, in capitals, without comments.
     fn statements(sql: &str) -> Vec<String> {
