@@ -3,16 +3,27 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::{
     Key, MAX_KEY_BYTES, Prefix, Revision, Scope, SessionId, SourceName, Timestamp, TokenName,
 };
 
 /// Names a record. Ids rise with the time at which the record's event began, over all servers as far
-/// as their clocks agree; in text they are a UUID.
+/// as their clocks agree: each is a UUID of version 7, made at the record's [`at`](AuditRecord::at).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditId(pub Uuid);
+
+impl AuditId {
+    /// The smallest id of the millisecond of `at`; the first or the last one for what is before or
+    /// after all that an id can tell.
+    #[must_use]
+    pub fn first_at(Timestamp(micros): Timestamp) -> Self {
+        const LAST: u64 = (1 << 48) - 1;
+        let millis = u64::try_from(micros / 1_000).unwrap_or(0).min(LAST);
+        Self(Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
+}
 
 impl fmt::Display for AuditId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -299,6 +310,23 @@ mod tests {
         ] {
             assert_eq!(AuditTarget::from_parts(kind, text), AuditTarget::Nothing);
         }
+    }
+
+    #[test]
+    fn an_id_is_as_late_as_its_time() {
+        let at = |millis| Timestamp(millis * 1_000 + 999);
+        let id = |millis: i64, random| {
+            let millis = u64::try_from(millis).unwrap();
+            AuditId(Builder::from_unix_timestamp_millis(millis, &[random; 10]).into_uuid())
+        };
+        for now in [0, 1, 1_790_000_000_000] {
+            let first = AuditId::first_at(at(now));
+            assert_eq!(first, id(now, 0));
+            assert!(first <= id(now, 0) && id(now, 0xff) < AuditId::first_at(at(now + 1)));
+        }
+        let end = AuditId::first_at(Timestamp(i64::MAX));
+        assert!(AuditId::first_at(at(1_790_000_000_000)) < end);
+        assert_eq!(AuditId::first_at(Timestamp(i64::MIN)), id(0, 0));
     }
 
     #[test]

@@ -13,17 +13,15 @@ use crate::records::number;
 use crate::rows::{self, AuditRow};
 use crate::{StoreError, clean, read};
 
-/// The records that one statement takes: SQLite looks each argument up among all of a statement.
-const AT_ONCE: usize = 50;
-
 /// The rows that a step of pruning deletes, so that no transaction lasts long.
 const STEP: u64 = 10_000;
 
-const COLUMNS: &str = "id, at_micros, who, dialect, peer, action, target_kind, target, outcome, \
-                       revision, times, detail";
+/// How far the times of a record and of its id may differ: the clock is read twice, and may be set in
+/// between. Ids of a clock that was set back further run ahead of the times, and are pruned later.
+const SKEW: Duration = Duration::from_mins(1);
 
-/// The columns' number.
-const WIDTH: usize = 12;
+pub(crate) const COLUMNS: &str = "id, at_micros, who, dialect, peer, action, target_kind, target, \
+                                  outcome, revision, times, detail";
 
 pub(crate) async fn append(
     store: &impl Backend,
@@ -32,48 +30,8 @@ pub(crate) async fn append(
     if records.is_empty() {
         return Ok(());
     }
-    let mut tx = store.begin_beside().await?;
-    for part in records.chunks(AT_ONCE) {
-        let mut sql = format!("INSERT INTO audit ({COLUMNS}) VALUES ");
-        for row in 0..part.len() {
-            let first = row * WIDTH + 1;
-            sql.push_str(if row == 0 { "(" } else { ", (" });
-            for column in first..first + WIDTH {
-                let comma = if column == first { "" } else { ", " };
-                let _ = write!(sql, "{comma}${column}");
-            }
-            sql.push(')');
-        }
-        // Written before, by a try whose answer was lost.
-        sql.push_str(" ON CONFLICT (id) DO NOTHING");
-        tx.run(sql, part.iter().flat_map(arguments).collect())
-            .await?;
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
-fn arguments(record: &AuditRecord) -> [Argument; WIDTH] {
-    let (kind, target) = record.target.parts();
-    let text = |text: &str| {
-        let mut text = text.to_owned();
-        clean::text(&mut text);
-        Argument::Text(text)
-    };
-    [
-        Argument::Id(record.id.0),
-        Argument::Number(record.at.0),
-        text(&record.who),
-        text(&record.dialect),
-        text(&record.peer.map(|peer| peer.to_string()).unwrap_or_default()),
-        text(record.action.name()),
-        text(kind),
-        text(&target),
-        text(record.outcome.verdict.name()),
-        Argument::MaybeNumber(record.outcome.revision.map(number)),
-        Argument::Number(i64::try_from(record.times).unwrap_or(i64::MAX)),
-        text(&record.detail),
-    ]
+    let rows: Vec<_> = records.iter().map(AuditRow::from).collect();
+    Ok(store.append_at_once(&rows).await?)
 }
 
 pub(crate) async fn find(
@@ -90,23 +48,36 @@ pub(crate) async fn prune(store: &impl Backend, age: Duration) -> Result<u64, St
     let mut tx = store.begin_read().await?;
     let now = read::head(&mut tx).await?.now;
     drop(tx);
-    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-    let before = Argument::Number(now.0.saturating_sub(age));
+    prune_before(store, earlier(now, age)).await
+}
+
+/// Only ids below a bound are looked at, oldest first; among them the times decide.
+const PRUNE: &str = "DELETE FROM audit WHERE id IN \
+     (SELECT id FROM audit WHERE id < $1 AND at_micros < $2 ORDER BY id LIMIT $3)";
+
+async fn prune_before(store: &impl Backend, before: Timestamp) -> Result<u64, StoreError> {
+    let AuditId(end) = AuditId::first_at(before.after(SKEW));
+    let step = i64::try_from(STEP).unwrap_or(i64::MAX);
     let mut pruned = 0;
     loop {
         let mut tx = store.begin_beside().await?;
-        let step = i64::try_from(STEP).unwrap_or(i64::MAX);
-        let delete = "DELETE FROM audit WHERE id IN \
-                      (SELECT id FROM audit WHERE at_micros < $1 LIMIT $2)";
-        let deleted = tx
-            .run(delete, vec![before.clone(), Argument::Number(step)])
-            .await?;
+        let arguments = vec![
+            Argument::Id(end),
+            Argument::Number(before.0),
+            Argument::Number(step),
+        ];
+        let deleted = tx.run(PRUNE, arguments).await?;
         tx.commit().await?;
         pruned += deleted;
         if deleted < STEP {
             return Ok(pruned);
         }
     }
+}
+
+fn earlier(Timestamp(at): Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    Timestamp(at.saturating_sub(micros))
 }
 
 /// A `WHERE` under construction.
@@ -213,9 +184,11 @@ fn selection(query: &AuditQuery, reader: &AuditReader) -> (String, Vec<Argument>
         };
         verdicts.to_owned()
     }));
-    if let Some(Timestamp(since)) = query.since {
-        let since = all.bind(Argument::Number(since));
-        all.and(format!("at_micros >= {since}"));
+    if let Some(since) = query.since {
+        let AuditId(first) = AuditId::first_at(earlier(since, SKEW));
+        let first = all.bind(Argument::Id(first));
+        let since = all.bind(Argument::Number(since.0));
+        all.and(format!("id >= {first} AND at_micros >= {since}"));
     }
     if let Some(AuditId(before)) = query.before {
         let before = all.bind(Argument::Id(before));
@@ -229,6 +202,28 @@ fn selection(query: &AuditQuery, reader: &AuditReader) -> (String, Vec<Argument>
     }
     let _ = write!(sql, " ORDER BY id DESC LIMIT {limit}");
     (sql, all.arguments)
+}
+
+impl From<&AuditRecord> for AuditRow {
+    fn from(record: &AuditRecord) -> Self {
+        let (kind, target) = record.target.parts();
+        let peer = record.peer.map(|peer| peer.to_string());
+        Self {
+            id: record.id.0,
+            at_micros: record.at.0,
+            who: clean::cleaned(&record.who),
+            dialect: clean::cleaned(&record.dialect),
+            // Empty where it is not known.
+            peer: peer.unwrap_or_default(),
+            action: record.action.name().to_owned(),
+            target_kind: kind.to_owned(),
+            target: clean::cleaned(&target),
+            outcome: record.outcome.verdict.name().to_owned(),
+            revision: record.outcome.revision.map(number),
+            times: i64::try_from(record.times).unwrap_or(i64::MAX),
+            detail: clean::cleaned(&record.detail),
+        }
+    }
 }
 
 impl TryFrom<AuditRow> for AuditRecord {
@@ -257,6 +252,76 @@ impl TryFrom<AuditRow> for AuditRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{SqliteStore, Store};
+
+    async fn store() -> SqliteStore {
+        SqliteStore::open("sqlite::memory:").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn pruning_ends_at_its_border() {
+        let store = store().await;
+        let border = 1_790_000_000_000_500;
+        let skew = i64::try_from(SKEW.as_micros()).unwrap();
+        // The times decide, whatever the ids are within the skew.
+        let records = [
+            (border - 1, -skew),
+            (border - 1, 0),
+            (border - 1, skew - 1_000),
+            (border, -2 * skew),
+            (border, 1_000),
+            (border + 1, -skew - 1_000),
+        ]
+        .map(|(at, apart)| AuditRecord {
+            id: AuditId::first_at(Timestamp(at + apart)),
+            at: Timestamp(at),
+            who: String::new(),
+            dialect: String::new(),
+            peer: None,
+            action: AuditAction::Put,
+            target: AuditTarget::Nothing,
+            outcome: AuditVerdict::Done.into(),
+            times: 1,
+            detail: String::new(),
+        });
+        store.append_audit(&records).await.unwrap();
+        assert_eq!(prune_before(&store, Timestamp(border)).await.unwrap(), 3);
+        let query = AuditQuery {
+            limit: 10,
+            ..AuditQuery::default()
+        };
+        let left = Store::audit(&store, &query, &AuditReader::All).await;
+        assert!(left.unwrap().iter().all(|one| one.at.0 >= border));
+        assert_eq!(prune_before(&store, Timestamp(border)).await.unwrap(), 0);
+        // Ids of times before there were any, and after the last one.
+        assert_eq!(prune_before(&store, Timestamp(i64::MIN)).await.unwrap(), 0);
+        assert_eq!(prune_before(&store, Timestamp(i64::MAX)).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_time_is_looked_up_by_ids() {
+        let store = store().await;
+        let id = || Argument::Id(uuid::Uuid::nil());
+        let pruning = vec![id(), Argument::Number(0), Argument::Number(1)];
+        let since = AuditQuery {
+            since: Some(Timestamp(1)),
+            ..AuditQuery::default()
+        };
+        let (finding, arguments) = selection(&since, &AuditReader::All);
+        for (sql, arguments, searched) in [
+            (PRUNE, pruning, "PRIMARY KEY (id<?)"),
+            (&finding, arguments, "PRIMARY KEY (id>?)"),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            let mut tx = store.begin_read().await.unwrap();
+            let steps: Vec<(i64, i64, i64, String)> = tx.rows(explain, arguments).await.unwrap();
+            let steps: Vec<_> = steps.into_iter().map(|(.., step)| step).collect();
+            let is_searched = |step: &String| step.ends_with(searched);
+            assert!(steps.iter().any(is_searched), "{steps:?}");
+            let costs = |step: &String| step.contains("SCAN") || step.contains("TEMP B-TREE");
+            assert!(!steps.iter().any(costs), "{steps:?}");
+        }
+    }
 
     #[test]
     fn nothing_of_a_query_becomes_part_of_the_statement() {

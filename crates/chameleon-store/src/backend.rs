@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::board::Board;
 use crate::records::Batch;
-use crate::rows::StoredRule;
+use crate::rows::{AuditRow, StoredRule};
 use crate::{Notice, Notifications};
 
 /// A database that the verbs run on.
@@ -45,6 +45,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// Begins a transaction beside commits: it deletes what no reader needs, or beats a heart.
     fn begin_beside(&self) -> impl Future<Output = Result<Self::Tx, sqlx::Error>> + Send;
+
+    /// Adds `rows` to the audit in a transaction of its own, in one round trip where the way to the
+    /// database allows it. Those that are there already, by their id, are left as they are.
+    fn append_at_once(
+        &self,
+        rows: &[AuditRow],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Tells followers that the transaction's own notice does not reach.
     fn wake(&self, notice: Notice);

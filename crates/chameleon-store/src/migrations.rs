@@ -33,6 +33,7 @@ const POSTGRES: &[Embedded] = &[
     embedded!("postgres", 5, "0005_holds"),
     embedded!("postgres", 6, "0006_audit"),
     embedded!("postgres", 7, "0007_instances"),
+    embedded!("postgres", 8, "0008_audit_by_id"),
     embedded!("postgres", 9, "0009_requests_by_time"),
 ];
 
@@ -43,6 +44,7 @@ const SQLITE: &[Embedded] = &[
     embedded!("sqlite", 4, "0004_tokens_and_sessions"),
     embedded!("sqlite", 5, "0005_holds"),
     embedded!("sqlite", 6, "0006_audit"),
+    embedded!("sqlite", 7, "0007_audit_by_id"),
     embedded!("sqlite", 8, "0008_fewer_trees"),
 ];
 
@@ -219,6 +221,8 @@ mod tests {
             "0007_instances",
             "nothing has read or written the table that it replaces",
         ),
+        ("0007_audit_by_id", WITHOUT_THE_TIME),
+        ("0008_audit_by_id", WITHOUT_THE_TIME),
         (
             "0008_fewer_trees",
             "the columns and what is unique stay as they are",
@@ -228,6 +232,9 @@ mod tests {
             "either index finds the old answers",
         ),
     ];
+
+    const WITHOUT_THE_TIME: &str =
+        "it does without the index on the time, and only prunes more slowly";
 
     /// The statements of a file, in capitals, without comments.
     fn statements(sql: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The store in Postgres, for production and any number of server replicas.
 
+mod audit;
 mod board;
 mod listen;
 mod pooler;
@@ -24,6 +25,7 @@ use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::board::Board;
 use crate::failure::{At, silent, within};
 use crate::records::Batch;
+use crate::rows::AuditRow;
 use crate::{Notice, Notifications, StoreError, migrations};
 
 /// An idle connection is tried before its next use after so long: restarts of the database are
@@ -363,6 +365,21 @@ impl Backend for PostgresStore {
 
     async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.begin(&self.begin.beside).await
+    }
+
+    async fn append_at_once(&self, rows: &[AuditRow]) -> Result<(), sqlx::Error> {
+        match self.path {
+            Path::Direct => {
+                let mut connection = self.pool.acquire().await?;
+                audit::append(&mut connection, self.path, rows).await
+            }
+            // The limits of a transaction, which a pooler leaves nothing else of.
+            Path::Pooled => {
+                let mut beside = self.begin(&self.begin.beside).await?;
+                audit::append(&mut beside.tx, self.path, rows).await?;
+                Tx::commit(beside).await
+            }
+        }
     }
 
     fn wake(&self, _notice: Notice) {

@@ -212,6 +212,6 @@ pub(super) fn was_late(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["23505", "40001"].contains(&&*code))
 }
 
-fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
+pub(super) fn column<'r, R, T>(rows: &'r [R], of: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }

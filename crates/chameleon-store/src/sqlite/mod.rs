@@ -1,5 +1,6 @@
 //! The store in one SQLite file, for laptops and one small server.
 
+mod audit;
 mod doorbell;
 mod write;
 
@@ -25,6 +26,7 @@ use crate::backend::{Backend, Patience, Tx, common_tx};
 use crate::board::Board;
 use crate::news::News;
 use crate::records::Batch;
+use crate::rows::AuditRow;
 use crate::{Notice, Notifications, StoreError, migrations};
 
 const READERS: u32 = 4;
@@ -222,6 +224,16 @@ impl Backend for SqliteStore {
 
     async fn begin_beside(&self) -> Result<Self::Tx, sqlx::Error> {
         self.begin_write().await
+    }
+
+    async fn append_at_once(&self, rows: &[AuditRow]) -> Result<(), sqlx::Error> {
+        let mut connection = self.writer.acquire().await?;
+        // As for a commit.
+        self.unfinished.store(true, Ordering::Release);
+        let append = audit::append(&mut connection, rows);
+        self.bell.wait_for(append).await?;
+        self.unfinished.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn wake(&self, notice: Notice) {

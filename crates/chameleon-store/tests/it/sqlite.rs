@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chameleon_model::{AuditQuery, AuditReader};
 use chameleon_store::{Notice, SqliteStore, Store, StoreError, open};
 use futures::{FutureExt as _, StreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 
+use crate::contract::audit::many;
 use crate::place::{Place, Replica, content, newer};
 use crate::write::*;
 
@@ -94,6 +96,30 @@ async fn a_commit_that_fails_halfway_leaves_nothing_behind() {
     assert_eq!(Replica::at(&place).await.state.stamp(), before);
     writer.apply(only(put("b", "2"))).await;
     assert_eq!(writer.state.stamp().revision.0, before.revision.0 + 1);
+}
+
+#[tokio::test]
+async fn an_append_to_the_audit_that_fails_halfway_leaves_nothing_behind() {
+    let place = SqlitePlace::new().await;
+    let mut writer = Replica::at(&place).await;
+    let mut records = many(250);
+    "full".clone_into(&mut records[200].detail);
+    let fail = "CREATE TRIGGER fail BEFORE INSERT ON audit WHEN NEW.detail = 'full' \
+                BEGIN SELECT RAISE(FAIL, 'full'); END";
+    place.execute(&[fail.to_owned()]).await;
+    let failed = writer.store.append_audit(&records).await;
+    assert!(failed.is_err(), "{failed:?}");
+
+    // By another connection, which needs the file's lock.
+    place.execute(&["DROP TRIGGER fail".to_owned()]).await;
+    let query = AuditQuery {
+        limit: 1_000,
+        ..AuditQuery::default()
+    };
+    let kept = writer.store.audit(&query, &AuditReader::All).await;
+    assert_eq!(kept.unwrap(), []);
+    writer.apply(only(put("a", "1"))).await;
+    writer.store.append_audit(&records).await.unwrap();
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use reqwest::Method;
 use serde_json::json;
 use test_kit::{FaultProxy, eventually, postgres};
 use tonic::Code;
-use uuid::Uuid;
 
 use crate::support::{BOOTSTRAP, Server, Watch, put, requests, subscribe};
 
@@ -237,17 +236,20 @@ async fn what_is_left_is_written_at_the_end(store: Arc<dyn Store>) {
 
 async fn old_records_are_forgotten(store: Arc<dyn Store>) {
     let Timestamp(now) = SystemTime::now().into();
-    let [old, young] = [91, 89].map(|days| AuditRecord {
-        id: AuditId(Uuid::now_v7()),
-        at: Timestamp(now - days * 86_400 * 1_000_000),
-        who: format!("{days} days"),
-        dialect: "grpc".to_owned(),
-        peer: None,
-        action: AuditAction::Write,
-        target: AuditTarget::Nothing,
-        outcome: AuditVerdict::Done.into(),
-        times: 1,
-        detail: String::new(),
+    let [old, young] = [91, 89].map(|days| {
+        let at = Timestamp(now - days * 86_400 * 1_000_000);
+        AuditRecord {
+            id: AuditId::first_at(at),
+            at,
+            who: format!("{days} days"),
+            dialect: "grpc".to_owned(),
+            peer: None,
+            action: AuditAction::Write,
+            target: AuditTarget::Nothing,
+            outcome: AuditVerdict::Done.into(),
+            times: 1,
+            detail: String::new(),
+        }
     });
     store.append_audit(&[old, young.clone()]).await.unwrap();
     let _server = guarded(Arc::clone(&store)).await;

@@ -1,16 +1,19 @@
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chameleon_model::{
     AuditAction, AuditId, AuditOutcome, AuditQuery, AuditReader, AuditRecord, AuditTarget,
     AuditVerdict, Prefix, Revision, Scope, Timestamp,
 };
 use chameleon_store::Store;
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
 
 use crate::place::Place;
 use crate::write::*;
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// In microseconds.
+const SECOND: i64 = 1_000_000;
 
 /// Records in the order of their ids, each a second after the one before, the last one now.
 fn records<const N: usize>(of: [(&str, AuditTarget, AuditVerdict); N]) -> [AuditRecord; N] {
@@ -19,18 +22,42 @@ fn records<const N: usize>(of: [(&str, AuditTarget, AuditVerdict); N]) -> [Audit
     of.map(|(who, target, verdict)| {
         age -= 1;
         AuditRecord {
-            id: AuditId(Uuid::now_v7()),
-            at: Timestamp(now - age * 1_000_000),
             who: who.to_owned(),
-            dialect: "grpc".to_owned(),
-            peer: Some([10, 0, 0, 7].into()),
-            action: AuditAction::Put,
             target,
             outcome: verdict.into(),
-            times: 1,
-            detail: String::new(),
+            ..record(Timestamp(now - age * SECOND))
         }
     })
+}
+
+/// So many records, in the order of their ids.
+pub(crate) fn many(count: i64) -> Vec<AuditRecord> {
+    let Timestamp(now) = SystemTime::now().into();
+    (0..count)
+        .map(|n| record(Timestamp(now + n * 1_000)))
+        .collect()
+}
+
+fn record(at: Timestamp) -> AuditRecord {
+    AuditRecord {
+        id: id(at),
+        at,
+        who: "ada".to_owned(),
+        dialect: "grpc".to_owned(),
+        peer: Some([10, 0, 0, 7].into()),
+        action: AuditAction::Put,
+        target: self::at("a/x"),
+        outcome: AuditVerdict::Done.into(),
+        times: 1,
+        detail: String::new(),
+    }
+}
+
+/// An id of that time.
+fn id(at: Timestamp) -> AuditId {
+    let since = SystemTime::from(at).duration_since(UNIX_EPOCH).unwrap();
+    let at = uuid::Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos());
+    AuditId(Uuid::new_v7(at))
 }
 
 fn at(text: &str) -> AuditTarget {
@@ -88,13 +115,70 @@ pub(crate) async fn a_record_is_kept_as_it_was_and_once(place: &impl Place) {
     assert_eq!(store.load().await.unwrap().stamp(), before);
 }
 
-pub(crate) async fn a_large_batch_is_kept_whole(place: &impl Place) {
+pub(crate) async fn a_large_batch_is_kept_whole_and_once(place: &impl Place) {
     let store = place.open().await;
-    let many: Vec<_> = (0..1_234)
-        .flat_map(|_| records([("ada", at("a/x"), AuditVerdict::Done)]))
-        .collect();
-    store.append_audit(&many).await.unwrap();
-    assert_eq!(all(&*store).await.len(), many.len());
+    let mut many = many(1_234);
+    // Some of it alone at first, and in sizes that come again.
+    for size in [500, 500, 1_000, 1_234, 1_234] {
+        store.append_audit(&many[..size]).await.unwrap();
+        assert_eq!(all(&*store).await.len(), size.max(500));
+    }
+    many.reverse();
+    assert_eq!(all(&*store).await, many);
+}
+
+/// Also where the clock was set between an id and its time.
+pub(crate) async fn a_time_is_a_sharp_border(place: &impl Place) {
+    let store = place.open().await;
+    let Timestamp(now) = SystemTime::now().into();
+    // As exact as the clock of any database.
+    let border = now / 1_000 * 1_000 - 3_600 * SECOND;
+    let mut kept: Vec<_> = [
+        (border - 1, 0),
+        (border - 1, 30 * SECOND),
+        (border - 1, -30 * SECOND),
+        (border, 0),
+        (border, 30 * SECOND),
+        (border, -30 * SECOND),
+        (border + 1, 0),
+    ]
+    .map(|(at, skew)| AuditRecord {
+        id: id(Timestamp(at + skew)),
+        ..record(Timestamp(at))
+    })
+    .into();
+    kept.sort_unstable_by_key(|record| record.id);
+    store.append_audit(&kept).await.unwrap();
+    let query = AuditQuery {
+        since: Some(Timestamp(border)),
+        ..AuditQuery::default()
+    };
+    kept.reverse();
+    let (young, old): (Vec<_>, Vec<_>) =
+        (kept.iter().cloned()).partition(|record| record.at >= Timestamp(border));
+    let found = found(&*store, &kept, query, &AuditReader::All).await;
+    let found: Vec<_> = found.iter().map(|place| kept[*place].clone()).collect();
+    assert_eq!(found, young);
+
+    // The database's clock has moved on by less than its tests may take.
+    let half = Duration::from_mins(30);
+    assert_eq!(store.prune_audit(HOUR + half).await.unwrap(), 0);
+    assert_eq!(all(&*store).await, kept);
+    let later = AuditRecord {
+        id: id(Timestamp(border - SECOND)),
+        ..record(Timestamp(border + 1_800 * SECOND))
+    };
+    store
+        .append_audit(std::slice::from_ref(&later))
+        .await
+        .unwrap();
+    let gone = store.prune_audit(HOUR).await.unwrap();
+    assert!(gone >= u64::try_from(old.len()).unwrap(), "{gone}");
+    let left = all(&*store).await;
+    assert!(
+        left.contains(&later) && !left.iter().any(|one| old.contains(one)),
+        "{left:?}"
+    );
 }
 
 pub(crate) async fn records_are_found_by_what_they_tell(place: &impl Place) {
@@ -219,7 +303,8 @@ pub(crate) async fn old_records_are_pruned(place: &impl Place) {
         ("ada", at("b"), AuditVerdict::Done),
     ]);
     let Timestamp(now) = SystemTime::now().into();
-    kept[0].at = Timestamp(now - 2 * 3_600 * 1_000_000);
+    kept[0].at = Timestamp(now - 2 * 3_600 * SECOND);
+    kept[0].id = id(kept[0].at);
     store.append_audit(&kept).await.unwrap();
     assert_eq!(store.prune_audit(3 * HOUR).await.unwrap(), 0);
     assert_eq!(store.prune_audit(HOUR).await.unwrap(), 1);

@@ -2,9 +2,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use chameleon_model::{Revision, Snapshot};
+use chameleon_model::{AuditQuery, AuditReader, Revision, Snapshot};
 use chameleon_store::{Store, StoreError};
 
+use crate::contract::audit::many;
 use crate::place::{Place, Replica, content};
 use crate::write::*;
 
@@ -35,6 +36,27 @@ pub(crate) async fn a_cancelled_commit_holds_up_nobody(place: &impl Place) {
     }
     let reader = Replica::at(place).await;
     assert_eq!(content(&reader.state), content(&other.state));
+}
+
+pub(crate) async fn an_append_to_the_audit_cancelled_anywhere_leaves_nothing_behind(
+    place: &impl Place,
+) {
+    // In several statements, where a store has them.
+    let records = many(250);
+    cancelled_anywhere(place, async |store, _| store.append_audit(&records).await).await;
+    // Tries that were cancelled too late are there as well.
+    let query = AuditQuery {
+        limit: 1_000,
+        ..AuditQuery::default()
+    };
+    let mut kept = place
+        .open()
+        .await
+        .audit(&query, &AuditReader::All)
+        .await
+        .unwrap();
+    kept.reverse();
+    assert_eq!(kept, records);
 }
 
 pub(crate) async fn a_read_cancelled_anywhere_leaves_nothing_behind(place: &impl Place) {

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use chameleon_model::{
     AuditAction, AuditId, AuditOutcome, AuditQuery, AuditRecord, AuditTarget, AuditVerdict,
+    Timestamp,
 };
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
@@ -115,11 +116,19 @@ impl Trail {
     }
 }
 
+/// The time of a record that is made now, and its name. The name is read second: it may be the later
+/// one, and what a range of names misses is what has an earlier one.
+fn now() -> (Timestamp, AuditId) {
+    let at = SystemTime::now().into();
+    (at, AuditId(Uuid::now_v7()))
+}
+
 /// Gives a record its name and time.
 fn record(event: Event<'_>) -> AuditRecord {
+    let (at, id) = now();
     AuditRecord {
-        id: AuditId(Uuid::now_v7()),
-        at: SystemTime::now().into(),
+        id,
+        at,
         who: event.who.to_owned(),
         dialect: event.from.dialect.to_owned(),
         peer: event.from.address,
@@ -133,9 +142,10 @@ fn record(event: Event<'_>) -> AuditRecord {
 
 /// What the server itself has to tell: so many records are lost.
 fn loss(lost: u64) -> AuditRecord {
+    let (at, id) = now();
     AuditRecord {
-        id: AuditId(Uuid::now_v7()),
-        at: SystemTime::now().into(),
+        id,
+        at,
         who: String::new(),
         dialect: String::new(),
         peer: None,
