@@ -18,7 +18,6 @@ use chameleon_model::{
 };
 use chameleon_proto::{commit_requests, v1};
 use futures::TryStreamExt as _;
-use uuid::Uuid;
 
 use convert::key_change;
 use error::Failure;
@@ -170,7 +169,7 @@ impl Api {
         }
         transaction
             .request_id
-            .get_or_insert_with(|| RequestId(Uuid::new_v4()));
+            .get_or_insert_with(RequestId::generate);
         let requests = commit_requests(transaction);
         self.servers
             .call(
@@ -228,7 +227,7 @@ impl Api {
     ) -> Result<RolledBack, ApiError> {
         let (keys, prefixes) = selection.names();
         let message = v1::RollbackRequest {
-            request_id: Uuid::new_v4().to_string(),
+            request_id: RequestId::generate().0.to_string(),
             to: to.0,
             keys,
             prefixes,

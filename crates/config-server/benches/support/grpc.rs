@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use chameleon_model::RequestId;
 use chameleon_proto::v1;
 use chameleon_proto::v1::config_client::ConfigClient;
 use tokio::sync::mpsc;
@@ -12,7 +13,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
-use uuid::Uuid;
 
 use crate::value::{self, Seen, Sightings};
 
@@ -60,7 +60,7 @@ impl Client {
         use v1::commit_request::Message;
         use v1::operation::Operation;
         let header = v1::CommitHeader {
-            request_id: Uuid::new_v4().to_string(),
+            request_id: RequestId::generate().0.to_string(),
             ..v1::CommitHeader::default()
         };
         let put = v1::Put {
