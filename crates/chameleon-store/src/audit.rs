@@ -51,8 +51,9 @@ pub(crate) async fn prune(store: &impl Backend, age: Duration) -> Result<u64, St
     prune_before(store, earlier(now, age)).await
 }
 
-/// Only ids below a bound are looked at, oldest first; among them the times decide.
-const PRUNE: &str = "DELETE FROM audit WHERE id IN \
+/// Only ids below a bound are looked at, oldest first; among them the times decide. The bound is said
+/// twice, or Postgres may look for what goes in the whole table.
+const PRUNE: &str = "DELETE FROM audit WHERE id < $1 AND id IN \
      (SELECT id FROM audit WHERE id < $1 AND at_micros < $2 ORDER BY id LIMIT $3)";
 
 async fn prune_before(store: &impl Backend, before: Timestamp) -> Result<u64, StoreError> {
