@@ -6,6 +6,7 @@ mod convert;
 mod error;
 mod face;
 mod service;
+mod states;
 mod tokens;
 mod watch;
 
@@ -35,6 +36,7 @@ use audit::Audit;
 use error::code_name;
 use face::{Face, Services};
 use service::Service;
+use states::States;
 use tokens::Tokens;
 
 /// The largest single message that is taken: chunks have about 1 MiB, and one value 512 KiB.
@@ -76,6 +78,7 @@ pub(crate) async fn serve(
     let health = HealthServer::new(HealthService::from_health_reporter(health));
     let face = Face::new(Services {
         app: Arc::clone(app),
+        states: Arc::new(States::default()),
         config,
         tokens: TokensServer::new(Tokens::new(Arc::clone(app))),
         audit: AuditServer::new(Audit::new(Arc::clone(app))),
@@ -100,9 +103,14 @@ fn counted<T>(
     method: &'static str,
     answer: Result<T, Status>,
 ) -> Result<Response<T>, Status> {
+    count(app, method, &answer);
+    answer.map(Response::new)
+}
+
+/// The same for an answer that is no message.
+fn count<T>(app: &App, method: &'static str, answer: &Result<T, Status>) {
     let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
     app.metrics.grpc(method, code_name(code));
-    answer.map(Response::new)
 }
 
 /// Who makes the call.

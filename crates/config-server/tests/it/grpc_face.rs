@@ -147,3 +147,16 @@ async fn a_call_ends_when_its_client_waits_no_longer() {
     let status = Status::from_header_map(answer.headers()).unwrap();
     assert_eq!(status.code(), Code::Cancelled, "{status}");
 }
+
+#[tokio::test]
+async fn a_watch_that_is_compressed_is_refused() {
+    let server = Server::start().await;
+    let mut request = Request::new(futures::stream::pending());
+    request
+        .metadata_mut()
+        .insert("grpc-encoding", MetadataValue::from_static("gzip"));
+    let status = server.client().await.watch(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    let accepted = status.metadata().get("grpc-accept-encoding").unwrap();
+    assert_eq!(accepted, "identity");
+}
