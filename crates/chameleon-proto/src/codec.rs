@@ -2,8 +2,11 @@
 
 use std::marker::PhantomData;
 
+use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
+use tonic::Streaming;
 use tonic::codec::{BufferSettings, Codec};
+use tonic::codegen::{Body, StdError};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// What a call holds in each direction while nothing is on its way. tonic's 8 KiB are for calls that
@@ -13,6 +16,35 @@ const BUFFER_BYTES: usize = 512;
 
 /// How many bytes that are ready are sent together at most; tonic's default.
 const TOGETHER_BYTES: usize = 32 * 1024;
+
+/// What gRPC puts before a message: whether it is compressed, and its length.
+const HEAD_BYTES: usize = 5;
+
+/// The messages that come in a call's body; one of more than `max_bytes` is an error.
+pub fn messages<T, B>(body: B, max_bytes: usize) -> Streaming<T>
+where
+    T: Message + Default + Send + 'static,
+    B: Body + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let decoder = SmallBuffers::<(), T>::default().decoder();
+    Streaming::new_request(decoder, body, None, Some(max_bytes))
+}
+
+/// `message` as it stands in a call's body.
+///
+/// # Panics
+/// If it has 4 GiB or more, which no call takes.
+pub fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(HEAD_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("messages are chunks"));
+    message
+        .encode(&mut frame)
+        .expect("a buffer of bytes grows as needed");
+    frame.freeze()
+}
 
 /// The codec of all calls.
 #[derive(Debug)]

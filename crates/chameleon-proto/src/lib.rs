@@ -7,6 +7,7 @@ mod audit;
 mod codec;
 mod convert;
 
+pub use codec::{framed, messages};
 pub use convert::{
     Invalid, commit_requests, commit_response, source_name, state_chunks, transaction,
     without_values,

@@ -102,7 +102,7 @@ pub async fn start(
         .context("load the state")?;
     measure(&registry, &app);
 
-    grpc::serve(&app, listeners.grpc, settings.limits, &gate, lifecycle)?;
+    grpc::serve(&app, listeners.grpc, settings.limits, &gate, lifecycle).await?;
     let pages = service_kit::admin::router(health, registry);
     http::serve(
         &app,

@@ -13,6 +13,7 @@ pub mod backoff;
 mod exit;
 pub mod health;
 pub mod http;
+pub mod http2;
 pub mod http_client;
 pub mod lifecycle;
 pub mod metrics;

@@ -135,7 +135,7 @@ struct Connected {
     applied: Option<Stamp>,
     rejected: Option<Arc<str>>,
     /// States that were sent and not judged yet, with the revisions that each brought.
-    unanswered: VecDeque<(Stamp, Vec<Revision>)>,
+    unanswered: VecDeque<(Stamp, Arc<[Revision]>)>,
 }
 
 struct Record {
@@ -399,7 +399,7 @@ fn each_once(mut instances: Vec<(Arc<Selection>, Instance)>) -> Vec<Instance> {
 
 impl Connection {
     /// A state is on its way to the instance.
-    pub(crate) fn sent(&self, stamp: Stamp, revisions: Vec<Revision>) {
+    pub(crate) fn sent(&self, stamp: Stamp, revisions: Arc<[Revision]>) {
         let mut connected = lock(&self.connected);
         connected.sent = Some(stamp);
         if connected.unanswered.len() == UNANSWERED {
@@ -428,9 +428,7 @@ impl Connection {
         let Some(place) = place else { return };
         // An answer stands for the states before it too: the instance has skipped them. Each
         // starts where the one before ended, so that no revision is in two of them.
-        let revisions: Vec<Revision> = (connected.unanswered.drain(..=place))
-            .flat_map(|(_, revisions)| revisions)
-            .collect();
+        let answered: Vec<_> = connected.unanswered.drain(..=place).collect();
         connected.rejected.clone_from(&rejected);
         if rejected.is_none() {
             connected.applied = Some(verdict.stamp);
@@ -439,7 +437,7 @@ impl Connection {
         let selection = Arc::clone(&connected.selection);
         drop(connected);
         let mut ways = lock(&self.fleet.ways);
-        for revision in revisions {
+        for &revision in answered.iter().flat_map(|(_, revisions)| &**revisions) {
             let Some(record) = ways.of(revision) else {
                 continue;
             };

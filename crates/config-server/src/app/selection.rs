@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chameleon_model::{Entry, Key, Prefix, Revision, Scope, Snapshot, Stamp};
 
 /// Some keys and all keys under some prefixes; no key is meant twice.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Selection {
     /// Sorted, each once.
     keys: Vec<Key>,

@@ -2,12 +2,14 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use chameleon_model::Key;
-use tokio::sync::Notify;
+use futures::task::AtomicWaker;
 
 use super::access::WatchPlace;
 use super::error::Error;
@@ -31,16 +33,23 @@ struct Registry {
     sessions: Waiters,
 }
 
-type Waiters = HashMap<u64, Arc<Notify>>;
+type Waiters = HashMap<u64, Arc<Wake>>;
 
 /// An open watch; dropping it ends it.
 pub(crate) struct Watcher {
     hub: Arc<Hub>,
     id: u64,
     subject: Subject,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
     /// Among those of its client.
     _place: WatchPlace,
+}
+
+/// Wakes one watcher, now or at its next look.
+#[derive(Default)]
+struct Wake {
+    woken: AtomicBool,
+    task: AtomicWaker,
 }
 
 /// What a watch is of.
@@ -83,7 +92,7 @@ impl Hub {
     }
 
     fn open(self: &Arc<Self>, subject: Subject, place: WatchPlace) -> Result<Watcher, Error> {
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let mut registry = self.lock();
         if registry.count >= self.limit {
             return Err(Error::TooManyWatches { limit: self.limit });
@@ -145,7 +154,7 @@ impl Hub {
 }
 
 impl Registry {
-    fn add(&mut self, id: u64, subject: &Subject, wake: &Arc<Notify>) {
+    fn add(&mut self, id: u64, subject: &Subject, wake: &Arc<Wake>) {
         let selection = match subject {
             Subject::Entries(selection) => selection,
             Subject::Sessions => {
@@ -191,15 +200,41 @@ impl Registry {
 impl Watcher {
     /// Waits until something watched may have changed since the last call. May be cancelled.
     pub(crate) async fn woken(&self) -> Woken {
-        // Whoever opened a watch before the stop is in the registry and has been notified.
+        poll_fn(|context| self.poll_woken(context)).await
+    }
+
+    /// The same for who is polled; only the last task that asked is woken.
+    pub(crate) fn poll_woken(&self, context: &mut Context<'_>) -> Poll<Woken> {
+        // Whoever opened a watch before the stop is in the registry and has been woken.
         if !self.hub.stopping.load(Ordering::Acquire) {
-            self.wake.notified().await;
+            ready!(self.wake.poll(context));
         }
         if self.hub.stopping.load(Ordering::Acquire) {
-            Woken::Stopping
+            Poll::Ready(Woken::Stopping)
         } else {
-            Woken::Changed
+            Poll::Ready(Woken::Changed)
         }
+    }
+}
+
+impl Wake {
+    fn wake(&self) {
+        // Whoever was first wakes the task, which looks at what is there by then.
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.task.wake();
+        }
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        if self.woken.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(());
+        }
+        self.task.register(context.waker());
+        // It may have been woken before the task was known.
+        if self.woken.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 }
 
@@ -213,7 +248,7 @@ impl Drop for Watcher {
 
 fn wake_each<'a>(groups: impl IntoIterator<Item = &'a Waiters>) {
     for wake in groups.into_iter().flat_map(HashMap::values) {
-        wake.notify_one();
+        wake.wake();
     }
 }
 

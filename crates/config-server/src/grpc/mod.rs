@@ -2,10 +2,11 @@
 
 mod audit;
 mod commit;
-mod connection;
 mod convert;
 mod error;
+mod face;
 mod service;
+mod states;
 mod tokens;
 mod watch;
 
@@ -19,24 +20,30 @@ use chameleon_proto::v1::config_server::ConfigServer;
 use chameleon_proto::v1::tokens_server::TokensServer;
 use service_kit::Lifecycle;
 use service_kit::accept::{Acceptor, SILENCE};
+use service_kit::http2::{self, Http2Limits};
 use service_kit::tls::Protocol;
 use tokio::net::TcpListener;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tower::util::BoxCloneSyncService;
 
 use crate::Gate;
 use crate::app::App;
-use crate::app::access::{Caller, Peer, bearer};
+use crate::app::access::Caller;
 use crate::settings::Limits;
 use audit::Audit;
-use connection::incoming;
 use error::code_name;
+use face::{Face, Services};
 use service::Service;
+use states::States;
 use tokens::Tokens;
 
 /// The largest single message that is taken: chunks have about 1 MiB, and one value 512 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a client may take to send the text that HTTP/2 begins with.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// How often a silent connection is asked whether its other end is still there, and how long it
 /// may take to answer.
@@ -51,14 +58,13 @@ const MAX_STREAMS: u32 = 1_000;
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// Serves the face on `listener`, as a task of `lifecycle`.
-pub(crate) fn serve(
+pub(crate) async fn serve(
     app: &Arc<App>,
     listener: TcpListener,
     limits: Limits,
     gate: &Gate,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let soft = lifecycle.soft();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -67,54 +73,28 @@ pub(crate) fn serve(
     let config = ConfigServer::new(Service::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let tokens = TokensServer::new(Tokens::new(Arc::clone(app)));
-    let audit = AuditServer::new(Audit::new(Arc::clone(app)));
-    let (health_reporter, health) = tonic_health::server::health_reporter();
-    let router = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS)
-        .add_service(health)
-        .add_service(InterceptedService::new(reflection, admission(app)))
-        .add_service(InterceptedService::new(config, admission(app)))
-        .add_service(InterceptedService::new(tokens, admission(app)))
-        .add_service(InterceptedService::new(audit, admission(app)));
-    let acceptor = Acceptor::new("grpc", listener, limits.connections, SILENCE);
-    let incoming = incoming(gate.at(acceptor, Protocol::Http2));
-    lifecycle.own("grpc", async move {
-        health_reporter.set_serving::<ConfigServer<Service>>().await;
-        let closing = async {
-            soft.cancelled().await;
-            tokio::time::sleep(CLOSING).await;
-        };
-        tokio::select! {
-            served = router.serve_with_incoming_shutdown(incoming, soft.cancelled()) => {
-                served.context("serve gRPC")
-            }
-            () = closing => Ok(()),
-        }
+    let health = HealthReporter::new();
+    health.set_serving::<ConfigServer<Service>>().await;
+    let health = HealthServer::new(HealthService::from_health_reporter(health));
+    let face = Face::new(Services {
+        app: Arc::clone(app),
+        states: Arc::new(States::default()),
+        config,
+        tokens: TokensServer::new(Tokens::new(Arc::clone(app))),
+        audit: AuditServer::new(Audit::new(Arc::clone(app))),
+        reflection: BoxCloneSyncService::new(reflection),
+        health: BoxCloneSyncService::new(health),
     });
+    let acceptor = Acceptor::new("grpc", listener, limits.connections, SILENCE);
+    let limits = Http2Limits {
+        opening: OPENING,
+        keepalive: KEEPALIVE,
+        keepalive_timeout: KEEPALIVE_TIMEOUT,
+        streams: MAX_STREAMS,
+        closing: CLOSING,
+    };
+    http2::serve_accepted(gate.at(acceptor, Protocol::Http2), face, limits, lifecycle);
     Ok(())
-}
-
-/// Lets in who shows a token; its [`caller`] goes along.
-fn admission(
-    app: &Arc<App>,
-) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone + use<> {
-    let app = Arc::clone(app);
-    move |mut request| {
-        let header = request.metadata().get("authorization");
-        let token = header
-            .and_then(|value| value.to_str().ok())
-            .and_then(bearer);
-        let peer = Peer {
-            dialect: "grpc",
-            address: request.remote_addr().map(|peer| peer.ip()),
-        };
-        let caller = app.access.admit(token, peer)?;
-        request.extensions_mut().insert(caller);
-        Ok(request)
-    }
 }
 
 /// Counts how `method` was answered.
@@ -123,13 +103,18 @@ fn counted<T>(
     method: &'static str,
     answer: Result<T, Status>,
 ) -> Result<Response<T>, Status> {
+    count(app, method, &answer);
+    answer.map(Response::new)
+}
+
+/// The same for an answer that is no message.
+fn count<T>(app: &App, method: &'static str, answer: &Result<T, Status>) {
     let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
     app.metrics.grpc(method, code_name(code));
-    answer.map(Response::new)
 }
 
 /// Who makes the call.
 fn caller<T>(request: &Request<T>) -> Caller {
     let caller = request.extensions().get().cloned();
-    caller.expect("`admission` lets nobody in without")
+    caller.expect("`Face` lets nobody in without")
 }

@@ -12,7 +12,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::error::invalid;
-use super::{caller, commit, convert, counted, watch};
+use super::{caller, commit, convert, counted};
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
@@ -164,18 +164,17 @@ impl Service {
 
 #[tonic::async_trait]
 impl Config for Service {
-    type WatchStream = BoxStream<'static, Result<v1::State, Status>>;
+    type WatchStream = stream::Empty<Result<v1::State, Status>>;
     type ReadStream = BoxStream<'static, Result<v1::State, Status>>;
     type HoldsStream = BoxStream<'static, Result<v1::Hold, Status>>;
 
+    /// No call comes here: [`Face`](super::face::Face) answers watches with states that are encoded
+    /// once for all, which this signature has no room for.
     async fn watch(
         &self,
-        request: Request<Streaming<v1::WatchRequest>>,
+        _request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let app = Arc::clone(&self.app);
-        let caller = caller(&request);
-        let stream = watch::watch(app, caller, request.into_inner()).await;
-        self.counted("Watch", stream.map(StreamExt::boxed))
+        Err(Status::unimplemented("watches are answered elsewhere"))
     }
 
     async fn read(

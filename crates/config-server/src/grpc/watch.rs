@@ -1,21 +1,26 @@
 //! One watch stream: states go down, outcomes come up.
 
-use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use chameleon_model::{Revision, Stamp};
-use chameleon_proto::{state_chunks, v1};
-use futures::{Stream, stream};
+use bytes::Bytes;
+use chameleon_model::Stamp;
+use chameleon_proto::v1;
+use futures::Stream as _;
+use http::HeaderMap;
+use hyper::body::{Body, Frame};
 use tonic::{Status, Streaming};
 
 use super::convert::{identity, selection, verdict};
 use super::error::invalid;
+use super::states::{Encoded, States, Way};
 use crate::app::App;
 use crate::app::access::Caller;
 use crate::app::error::Error;
 use crate::app::fleet::Connection;
-use crate::app::selection::{Selection, Update};
 use crate::app::watch::{Watcher, Woken};
 
 /// How long a client may take to say what it wants to watch.
@@ -24,9 +29,10 @@ const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
 /// Waits for the subscription and starts the stream; the first state is due at once.
 pub(super) async fn watch(
     app: Arc<App>,
+    states: Arc<States>,
     caller: Caller,
     mut requests: Streaming<v1::WatchRequest>,
-) -> Result<impl Stream<Item = Result<v1::State, Status>>, Status> {
+) -> Result<Watch, Status> {
     use v1::watch_request::Message;
     let first = tokio::time::timeout(SUBSCRIBE_LIMIT, requests.message())
         .await
@@ -50,76 +56,105 @@ pub(super) async fn watch(
         identity.map(|identity| app.fleet.connect(identity, Arc::clone(&selection), last));
     let feed = Feed {
         app,
+        states,
         caller,
-        selection,
         watcher,
         connection,
         requests: Some(requests),
-        base: last,
-        pending: VecDeque::new(),
+        way: Way {
+            selection,
+            base: last,
+            outcome_within_ms: 0,
+        },
         sending: None,
         started: false,
     };
-    Ok(stream::unfold(Some(feed), |feed| async move {
-        let mut feed = feed?;
-        match feed.next().await {
-            Ok(state) => Some((Ok(state), Some(feed))),
-            Err(status) => Some((Err(status), None)),
-        }
-    }))
+    Ok(Watch(Some(feed)))
 }
+
+/// The body of the answer: the states, and at the end why there will be no more.
+///
+/// It hands on the bytes that all watchers of a state share, for which tonic has no way.
+#[derive(Default)]
+pub(super) struct Watch(Option<Feed>);
 
 /// The stream's own state. Nothing is queued for a slow client but the chunks of one state.
 struct Feed {
     app: Arc<App>,
+    states: Arc<States>,
     /// Whose token may end before the stream does.
     caller: Caller,
-    selection: Arc<Selection>,
     watcher: Watcher,
     /// Clients that say who they are count as instances; a person's `watch` does not.
     connection: Option<Connection>,
     /// Gone when the client has said that nothing more will come; it still watches.
     requests: Option<Streaming<v1::WatchRequest>>,
-    /// The state that the client has when it has received all that was sent.
-    base: Option<Stamp>,
-    /// Chunks of the state that is being sent.
-    pending: VecDeque<v1::State>,
-    sending: Option<(Stamp, Vec<Revision>)>,
+    /// From the state that the client has when it has received all that was sent.
+    way: Way,
+    /// The state that is being sent, and the place of its next chunk.
+    sending: Option<(Arc<Encoded>, usize)>,
     started: bool,
 }
 
+impl Body for Watch {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(feed) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let frame = match feed.poll_next(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(chunk)) => Frame::data(chunk),
+            Poll::Ready(Err(status)) => {
+                self.0 = None;
+                Frame::trailers(trailers(&status))
+            }
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Feed {
-    async fn next(&mut self) -> Result<v1::State, Status> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
         loop {
-            if let Some(chunk) = self.pending.pop_front() {
-                if self.pending.is_empty() {
-                    self.sent();
-                }
-                return Ok(chunk);
+            if let Some(chunk) = self.next_chunk() {
+                return Poll::Ready(Ok(chunk));
             }
             if !self.started {
                 self.started = true;
                 self.prepare(true);
                 continue;
             }
-            tokio::select! {
-                // A state goes first, without a look for outcomes; changes that come quickly are
-                // one state, so that outcomes get their turn.
-                biased;
-                woken = self.watcher.woken() => match woken {
-                    Woken::Changed => {
-                        self.app.access.still_admits(&self.caller)?;
-                        self.prepare(false);
-                    }
-                    Woken::Stopping => {
-                        let reason = "the server is shutting down; use another";
-                        return Err(Status::unavailable(reason));
-                    }
-                },
-                request = next_request(&mut self.requests) => match request? {
-                    Some(request) => self.take(request)?,
-                    None => self.requests = None,
-                },
+            // A state goes first, without a look for outcomes; changes that come quickly are one
+            // state, so that outcomes get their turn.
+            match self.watcher.poll_woken(context) {
+                Poll::Ready(Woken::Changed) => {
+                    self.app.access.still_admits(&self.caller)?;
+                    self.prepare(false);
+                    continue;
+                }
+                Poll::Ready(Woken::Stopping) => {
+                    let reason = "the server is shutting down; use another";
+                    return Poll::Ready(Err(Status::unavailable(reason)));
+                }
+                Poll::Pending => {}
+            }
+            let Some(requests) = &mut self.requests else {
+                return Poll::Pending;
+            };
+            match Pin::new(requests).poll_next(context) {
+                Poll::Ready(Some(request)) => self.take(request?)?,
+                Poll::Ready(None) => self.requests = None,
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -128,37 +163,36 @@ impl Feed {
     /// so that a client that returns knows that it is up to date.
     fn prepare(&mut self, first: bool) {
         let snapshot = self.app.replica.snapshot();
-        if !first && self.base == Some(snapshot.stamp()) {
+        if !first && self.way.base == Some(snapshot.stamp()) {
             return;
         }
-        let update = self.selection.update(&snapshot, self.base);
-        if update.is_empty() && !first {
-            return;
-        }
-        let Update {
-            stamp,
-            base,
-            puts,
-            deletes,
-            revisions,
-        } = update;
-        let puts = puts.iter().map(|entry| v1::Entry::from(&**entry));
-        let deletes = deletes.iter().map(ToString::to_string).collect();
-        self.pending = state_chunks(stamp, base, puts, deletes).into();
-        if let (Some(_), Some(last)) = (&self.connection, self.pending.back_mut()) {
+        if self.connection.is_some() {
             let within = self.app.fleet.outcome_within().as_millis();
-            last.outcome_within_ms = u32::try_from(within).unwrap_or(u32::MAX);
+            self.way.outcome_within_ms = u32::try_from(within).unwrap_or(u32::MAX);
         }
-        self.sending = Some((stamp, revisions));
+        let encoded = self.states.encoded(&self.way, &snapshot);
+        if first || !encoded.is_empty {
+            self.sending = Some((encoded, 0));
+        }
+    }
+
+    fn next_chunk(&mut self) -> Option<Bytes> {
+        let (encoded, place) = self.sending.as_mut()?;
+        let chunk = encoded.chunk(*place);
+        *place += 1;
+        if *place >= encoded.chunks() {
+            self.sent();
+        }
+        chunk
     }
 
     fn sent(&mut self) {
-        let Some((stamp, revisions)) = self.sending.take() else {
+        let Some((encoded, _)) = self.sending.take() else {
             return;
         };
-        self.base = Some(stamp);
+        self.way.base = Some(encoded.stamp);
         if let Some(connection) = &self.connection {
-            connection.sent(stamp, revisions);
+            connection.sent(encoded.stamp, Arc::clone(&encoded.revisions));
         }
     }
 
@@ -180,11 +214,17 @@ impl Feed {
     }
 }
 
-async fn next_request(
-    requests: &mut Option<Streaming<v1::WatchRequest>>,
-) -> Result<Option<v1::WatchRequest>, Status> {
-    match requests {
-        Some(requests) => requests.message().await,
-        None => std::future::pending().await,
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    match status.add_header(&mut trailers) {
+        Ok(()) => trailers,
+        // Its text can't be sent, its code can.
+        Err(_) => {
+            Status::new(status.code(), "")
+                .into_http::<()>()
+                .into_parts()
+                .0
+                .headers
+        }
     }
 }

@@ -37,6 +37,7 @@ mod consul_pages;
 mod consul_sessions;
 mod consul_txn;
 mod fleet;
+mod grpc_face;
 mod holds;
 mod keeping;
 mod pages;

@@ -54,7 +54,7 @@ fn verdict(stamp: Stamp, result: VerdictResult) -> Verdict {
 
 fn send(connection: &Connection, head: &Snapshot, base: Stamp) {
     let update = selection().update(head, Some(base));
-    connection.sent(update.stamp, update.revisions);
+    connection.sent(update.stamp, update.revisions.into());
 }
 
 #[tokio::test(start_paused = true)]

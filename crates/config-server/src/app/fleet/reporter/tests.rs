@@ -147,7 +147,7 @@ async fn a_large_fleet_is_told_in_parts_and_each_change_once() {
     let stamp = Snapshot::default().stamp();
     for connection in connections.iter().take(7) {
         for _ in 0..100 {
-            connection.sent(stamp, vec![Revision(1)]);
+            connection.sent(stamp, [Revision(1)].into());
             connection.judged(Verdict {
                 stamp,
                 result: VerdictResult::Applied,
