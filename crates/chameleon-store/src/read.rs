@@ -67,14 +67,16 @@ pub(crate) async fn head<T: Tx>(tx: &mut T) -> Result<Head, StoreError> {
     row.try_into()
 }
 
+/// The newest change of each live key. The tables stand in this order for SQLite, which would else
+/// go through the whole history.
+const LIVE: &str = changes!(
+    "latest l CROSS JOIN changes c \
+     WHERE c.key = l.key AND c.revision = l.revision AND NOT l.deleted"
+);
+
 /// The newest state.
 pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
     let head = head(tx).await?;
-    // In this order: SQLite would rather go through the whole history.
-    let changes = changes!(
-        "latest l CROSS JOIN changes c \
-         WHERE c.key = l.key AND c.revision = l.revision AND NOT l.deleted"
-    );
     let tombstones = "SELECT key, revision FROM latest WHERE deleted AND revision > $1";
     let sessions =
         sessions!("JOIN sessions l ON c.session = l.session AND c.revision = l.revision");
@@ -82,7 +84,7 @@ pub(crate) async fn newest<T: Tx>(tx: &mut T) -> Result<Snapshot, StoreError> {
     let holds = holds!("JOIN holds l ON c.key = l.key AND c.revision = l.revision");
     let floor = Argument::Number(number(head.floor));
     let parts = Parts {
-        changes: tx.rows(changes, Vec::new()).await?,
+        changes: tx.rows(LIVE, Vec::new()).await?,
         tombstones: tx.rows(tombstones, vec![floor]).await?,
         sessions: tx.rows(sessions, Vec::new()).await?,
         sessions_changed: tx.rows(sessions_changed, Vec::new()).await?,
@@ -485,6 +487,24 @@ mod tests {
     use chameleon_model::Key;
 
     use super::*;
+    use crate::SqliteStore;
+    use crate::backend::Backend as _;
+
+    #[tokio::test]
+    async fn the_newest_state_is_found_without_its_history() {
+        let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+        let mut tx = store.begin_read().await.unwrap();
+        let plan = format!("EXPLAIN QUERY PLAN {LIVE}");
+        let steps: Vec<(i64, i64, i64, String)> = tx.rows(plan, Vec::new()).await.unwrap();
+        let steps: Vec<_> = steps.into_iter().map(|(.., step)| step).collect();
+        assert_eq!(
+            steps,
+            [
+                "SCAN l",
+                "SEARCH c USING PRIMARY KEY (revision=? AND key=?)"
+            ]
+        );
+    }
 
     #[test]
     fn a_prefix_ends_where_the_next_text_begins() {
