@@ -166,7 +166,7 @@ impl Watcher {
                     let _ = seen.send(Seen { watcher, round, at });
                     // As the SDK does.
                     let within = Duration::from_millis(state.outcome_within_ms.into());
-                    let jitter = within.mul_f64(rand::random());
+                    let jitter = within.mul_f64(rand::random_range(0.2..=1.0));
                     due = Some((at + jitter, jitter));
                 }
                 jitter = waiting => {
