@@ -67,8 +67,8 @@ pub(crate) async fn head<T: Tx>(tx: &mut T) -> Result<Head, StoreError> {
     row.try_into()
 }
 
-/// The newest change of each live key. The tables stand in this order for SQLite, which would else
-/// go through the whole history.
+/// The newest change of each live key, which SQLite finds in this order of the tables without going
+/// through the history.
 const LIVE: &str = changes!(
     "latest l CROSS JOIN changes c \
      WHERE c.key = l.key AND c.revision = l.revision AND NOT l.deleted"
@@ -501,7 +501,7 @@ mod tests {
             steps,
             [
                 "SCAN l",
-                "SEARCH c USING PRIMARY KEY (revision=? AND key=?)"
+                "SEARCH c USING INDEX sqlite_autoindex_changes_1 (key=? AND revision=?)"
             ]
         );
     }

@@ -32,17 +32,15 @@ pub(crate) async fn answered<C: FromIterator<(RequestId, Outcome)>>(
     found.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Forgets the answers from before [`REQUEST_MEMORY`], and says how many.
-///
-/// They are looked for beside the commits, without an index on their age, which each commit would
-/// have to keep up.
+/// Forgets the answers from before [`REQUEST_MEMORY`], and says how many. It is done beside the
+/// commits, which would else each look for old ones.
 pub(crate) async fn prune(store: &impl Backend) -> Result<u64, StoreError> {
     let memory = i64::try_from(REQUEST_MEMORY.as_micros()).unwrap_or(i64::MAX);
     let mut pruned = 0;
     loop {
         let mut tx = store.begin_read().await?;
         let before = read::head(&mut tx).await?.now.0 - memory;
-        let old = "SELECT id FROM requests WHERE at_micros < $1 LIMIT $2";
+        let old = "SELECT id FROM requests WHERE at_micros < $1 ORDER BY at_micros LIMIT $2";
         let limits = vec![Argument::Number(before), Argument::Number(STEP)];
         let old: Vec<RequestIdRow> = tx.rows(old, limits).await?;
         drop(tx);

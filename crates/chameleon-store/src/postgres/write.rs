@@ -17,8 +17,8 @@ use crate::rows::TimeRow;
 /// it a second time.
 const MOVE: &str = "WITH moved AS ( \
      UPDATE head SET revision = $4, tag = $5 WHERE epoch = $1 AND revision = $2 AND tag = $3";
-/// Looks each of them up for itself. Planned for any number of them while there are few answers, as
-/// kept statements are, it would be a search through all answers, also when there are many.
+/// Looks each of them up for itself, by the index from a few pages on. Planned for any number of them
+/// while there are few answers, as kept statements are, it would go on searching through all answers.
 const IF_UNANSWERED: &str = " AND NOT EXISTS (SELECT FROM UNNEST($6::uuid[]) AS asked (id), LATERAL \
      (SELECT FROM requests WHERE requests.id = asked.id OFFSET 0) AS answered)";
 /// The clock is read when the head is ours, so that times rise with revisions.

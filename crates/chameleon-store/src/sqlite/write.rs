@@ -40,16 +40,18 @@ pub(super) async fn write(
         head: batch.to,
         keep: asked.len() <= KEPT_ROWS,
     };
-    if let Transaction::Own = transaction {
+    if let Transaction::Own = &transaction {
         query.sql.push("BEGIN IMMEDIATE; ");
     }
     query.move_head(batch.from, asked);
     query.rows_of(batch);
-    if let Transaction::Own = transaction {
+    if let Transaction::Own = &transaction {
         query.sql.push("COMMIT; ");
     }
-    query.sql.push("SELECT ");
-    query.if_moved();
+    match transaction {
+        Transaction::Own => query.is_there(),
+        Transaction::Given => query.has_moved(),
+    }
     let moved = (query.sql.build_query_scalar())
         .persistent(query.keep)
         .fetch_optional(to)
@@ -174,6 +176,19 @@ impl Query {
         self.sql.push(" AND ");
         which(&mut self.sql);
         self.sql.push("; ");
+    }
+
+    /// Asks whether the commit that moves the head is there: by now another process may have moved it on.
+    fn is_there(&mut self) {
+        let sql = &mut self.sql;
+        sql.push("SELECT EXISTS (SELECT 1 FROM transactions WHERE revision = ");
+        sql.push_bind(self.head.revision).push(" AND tag = ");
+        sql.push_bind(self.head.tag).push(")");
+    }
+
+    fn has_moved(&mut self) {
+        self.sql.push("SELECT ");
+        self.if_moved();
     }
 
     /// Holds if the head is where this query would move it: nobody else's has its tag.
