@@ -5,27 +5,29 @@
 //! where thousands of connections have one stream each.
 
 mod connection;
-mod opening;
+mod reading;
 mod shared;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
+use futures::future::BoxFuture;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
 use crate::Lifecycle;
 use crate::accept::{Accepted, Acceptor};
 use connection::Connection;
-use opening::Opening;
+use reading::Reading;
 use shared::Shared;
 
 /// Bounds of one HTTP/2 listener. Bodies and times of handlers are bounded by the service.
@@ -77,13 +79,29 @@ where
 {
     // Dropped with this future, so a hard stop ends the connections too.
     let mut connections = JoinSet::new();
-    while let Some(accepted) = soft.run_until_cancelled(acceptor.next()).await {
-        connections.spawn(connection(accepted, service.clone(), limits, &soft));
-        while connections.try_join_next().is_some() {}
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => break,
+            accepted = acceptor.next() => {
+                connections.spawn(connection(accepted, service.clone(), limits, &soft));
+            }
+            Some(ended) = connections.join_next() => ended_well(&ended),
+        }
     }
     drop(acceptor);
-    let ended = async { while connections.join_next().await.is_some() {} };
+    let ended = async {
+        while let Some(ended) = connections.join_next().await {
+            ended_well(&ended);
+        }
+    };
     let _ = tokio::time::timeout(limits.closing, ended).await;
+    connections.shutdown().await;
+}
+
+fn ended_well(ended: &Result<(), JoinError>) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        tracing::error!("failed to serve a connection: it panicked");
+    }
 }
 
 fn connection<S, B>(
@@ -93,7 +111,8 @@ fn connection<S, B>(
     soft: &CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<S, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
@@ -109,25 +128,29 @@ where
         .keep_alive_timeout(limits.keepalive_timeout)
         .max_concurrent_streams(limits.streams)
         .serve_connection(
-            TokioIo::new(Opening::new(stream, limits.opening)),
+            TokioIo::new(Reading::new(stream, limits.opening, Arc::clone(&shared))),
             FromPeer { service, peer },
         );
     Connection::new(served, shared, soft.clone().cancelled_owned(), peer, place)
 }
 
-/// Tells a service's handlers who asks.
+/// Tells a service's handlers who asks, and calls them as part of their stream, with which they fail.
 struct FromPeer<S> {
     service: S,
     peer: SocketAddr,
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for FromPeer<S> {
+impl<S> Service<Request<Incoming>> for FromPeer<S>
+where
+    S: Service<Request<Incoming>, Future: Send> + Clone + Send + 'static,
+{
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        self.service.call(request)
+        let service = self.service.clone();
+        Box::pin(async move { service.call(request).await })
     }
 }

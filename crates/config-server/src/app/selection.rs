@@ -80,6 +80,13 @@ impl Selection {
         self.keys.is_empty() && self.prefixes.is_empty()
     }
 
+    /// The length of all names together.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys = self.keys.iter().map(Key::as_str);
+        let prefixes = self.prefixes.iter().map(Prefix::as_str);
+        keys.chain(prefixes).map(str::len).sum()
+    }
+
     /// The revision that last changed anything selected, as [`Snapshot::index_of`].
     pub(crate) fn index(&self, snapshot: &Snapshot) -> Revision {
         let single = self.keys.iter().map(|key| snapshot.index_of(key.as_str()));

@@ -12,8 +12,8 @@ use chameleon_proto::v1::audit_server::{self, AuditServer};
 use chameleon_proto::v1::config_server::{self, ConfigServer};
 use chameleon_proto::v1::tokens_server::{self, TokensServer};
 use futures::future::BoxFuture;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -79,6 +79,9 @@ impl Face {
     }
 
     fn call(&self, mut request: Request<Incoming>) -> Call {
+        if request.method() != Method::POST {
+            return not_allowed();
+        }
         let services = &*self.0;
         let path = request.uri().path();
         if path == WATCH {
@@ -188,6 +191,15 @@ impl Future for Answer {
         }
         answered
     }
+}
+
+/// Every call of gRPC is a POST.
+fn not_allowed() -> Call {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    let allowed = HeaderValue::from_static("POST");
+    response.headers_mut().insert(ALLOW, allowed);
+    Call::Other(Box::pin(std::future::ready(Ok(response))))
 }
 
 fn refused(status: Status) -> Call {

@@ -10,8 +10,8 @@ use prost::Message;
 
 use crate::app::selection::{Selection, Update};
 
-/// How much of the newest state is kept encoded, in bytes and in ways to it. What does not fit is
-/// encoded for each watcher.
+/// How much of the newest state is kept encoded, in bytes with the names of what is watched, and in ways
+/// to it. What does not fit is encoded for each watcher.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 const KEPT_WAYS: usize = 1_024;
 
@@ -74,7 +74,8 @@ impl States {
         }
         // Outside of the lock: a large state takes its time, and others have ways of their own.
         let encoded = Arc::new(Encoded::new(way, snapshot));
-        self.lock().keep(stamp, way, &encoded);
+        // Those of the state before are freed outside of the lock, for which everybody waits now.
+        let _before = self.lock().keep(stamp, way, &encoded);
         encoded
     }
 
@@ -84,23 +85,29 @@ impl States {
 }
 
 impl Newest {
-    fn keep(&mut self, stamp: Stamp, way: &Way, encoded: &Arc<Encoded>) {
-        if self.stamp.may_advance_to(stamp) {
-            *self = Self {
+    /// Keeps a way to `stamp`; what was kept for a state before that comes back.
+    fn keep(&mut self, stamp: Stamp, way: &Way, encoded: &Arc<Encoded>) -> Option<Self> {
+        let before = self.stamp.may_advance_to(stamp).then(|| {
+            let next = Self {
                 stamp,
                 ..Self::default()
             };
+            std::mem::replace(self, next)
+        });
+        // What changes nothing is quick to encode, and is mostly not even sent.
+        if let Chunks::Framed(frames) = &encoded.chunks
+            && !encoded.is_empty
+        {
+            let frames: usize = frames.iter().map(Bytes::len).sum();
+            let bytes = frames + way.selection.bytes() + size_of_val(&*encoded.revisions);
+            let fits = self.bytes + bytes <= KEPT_BYTES && self.ways.len() < KEPT_WAYS;
+            // Another may have been quicker: that one stays.
+            if self.stamp == stamp && fits && !self.ways.contains_key(way) {
+                self.bytes += bytes;
+                self.ways.insert(way.clone(), Arc::clone(encoded));
+            }
         }
-        let Chunks::Framed(frames) = &encoded.chunks else {
-            return;
-        };
-        let bytes: usize = frames.iter().map(Bytes::len).sum();
-        let fits = self.bytes + bytes <= KEPT_BYTES && self.ways.len() < KEPT_WAYS;
-        // Another may have been quicker: that one stays.
-        if self.stamp == stamp && fits && !self.ways.contains_key(way) {
-            self.bytes += bytes;
-            self.ways.insert(way.clone(), Arc::clone(encoded));
-        }
+        before
     }
 }
 
@@ -241,7 +248,8 @@ mod tests {
             read(&states.encoded(&asked, &two))[0].outcome_within_ms,
             250
         );
-        assert_eq!(kept(&states).0, 5);
+        // But what changes nothing.
+        assert_eq!(kept(&states).0, 4);
     }
 
     #[test]
@@ -256,11 +264,9 @@ mod tests {
         // A reader that had taken the state before is served, and changes nothing.
         assert_eq!(value(&states.encoded(&whole, &one)), "x");
         assert_eq!(value(&states.encoded(&whole, &two)), "y");
-        let (ways, bytes) = kept(&states);
-        assert_eq!(
-            (ways, bytes),
-            (1, states.encoded(&whole, &two).chunk(0).unwrap().len())
-        );
+        let newest = states.encoded(&whole, &two);
+        let bytes = newest.chunk(0).unwrap().len() + size_of_val(&*newest.revisions);
+        assert_eq!(kept(&states), (1, bytes));
     }
 
     #[test]
@@ -296,5 +302,16 @@ mod tests {
             assert!(keys(&states.encoded(&way, &small)).is_empty());
         }
         assert_eq!(kept(&states).0, KEPT_WAYS);
+
+        // Long names of what is not there count as well.
+        let next = after(&small, &[("x/small", "y")]);
+        let long = "y".repeat(1024 * 1024);
+        for number in 0..2 * KEPT_BYTES / long.len() {
+            let way = under(&format!("{number}{long}"), None);
+            assert!(keys(&states.encoded(&way, &next)).is_empty());
+        }
+        let (ways, bytes) = kept(&states);
+        assert_eq!(ways, KEPT_BYTES / long.len() - 1);
+        assert!(bytes <= KEPT_BYTES, "{bytes}");
     }
 }

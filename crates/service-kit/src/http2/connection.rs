@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt as _;
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::{Request, Response};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
+use tokio::task::coop::has_budget_remaining;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower::BoxError;
 
@@ -105,13 +107,13 @@ impl<C: Served, P> Connection<C, P> {
             };
             let waker = (own.waker).get_or_insert_with(|| self.shared.waker(1 << place));
             let mut context = Context::from_waker(waker);
-            // Dropped whatever comes of it, as tokio does with a task.
+            // A panic ends this stream only, as it ends a task only.
             match catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll(&mut context))) {
                 Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(())) => own.stream = None,
+                Ok(Poll::Ready(())) => end(own.stream.take(), self.peer),
                 Err(_) => {
-                    own.stream = None;
                     panicked(self.peer);
+                    end(own.stream.take(), self.peer);
                 }
             }
         }
@@ -127,12 +129,13 @@ impl<C: Served, P> Connection<C, P> {
                 continue;
             }
             let others = self.others.get_or_insert_default();
-            while let Some(ended) = others.try_join_next() {
-                if ended.as_ref().is_err_and(JoinError::is_panic) {
-                    panicked(self.peer);
+            while others.try_join_next().is_some() {}
+            let peer = self.peer;
+            others.spawn(async move {
+                if AssertUnwindSafe(stream).catch_unwind().await.is_err() {
+                    panicked(peer);
                 }
-            }
-            others.spawn(stream);
+            });
         }
     }
 }
@@ -144,6 +147,10 @@ impl<C: Served, P: Unpin> Future for Connection<C, P> {
         let this = &mut *self;
         this.shared.look(context.waker());
         for _ in 0..ROUNDS {
+            // Without a budget every part would only say that it has none.
+            if !has_budget_remaining() {
+                break;
+            }
             let Some(woken) = this.shared.take_woken() else {
                 return Poll::Pending;
             };
@@ -153,6 +160,7 @@ impl<C: Served, P: Unpin> Future for Connection<C, P> {
             this.poll_streams(woken);
             // What the streams gave it to send is sent by the same call.
             if this.shared.take(CONNECTION) || woken & CONNECTION != 0 {
+                this.shared.next_turn();
                 let mut context = Context::from_waker(&this.waker);
                 if let Poll::Ready(result) = Pin::new(&mut this.served).poll(&mut context) {
                     if let Err(error) = result {
@@ -174,8 +182,20 @@ impl<C: Served, P: Unpin> Future for Connection<C, P> {
 
 impl<C, P> Drop for Connection<C, P> {
     fn drop(&mut self) {
-        // Each holds what it would be found in.
-        drop(self.shared.arrivals());
+        let own = self.streams.iter_mut().map(|own| own.stream.take());
+        // Those that have arrived hold what they would be found in.
+        let arrived = self.shared.close().into_iter().map(Some);
+        for stream in own.chain(arrived) {
+            end(stream, self.peer);
+        }
+    }
+}
+
+/// Drops a stream. Where that panics, nothing else is dropped in the middle of it: a second panic would
+/// end the process.
+fn end(stream: Option<Stream>, peer: SocketAddr) {
+    if catch_unwind(AssertUnwindSafe(|| drop(stream))).is_err() {
+        panicked(peer);
     }
 }
 
@@ -235,6 +255,50 @@ mod tests {
 
     impl Served for Fake {
         fn close(&mut self) {}
+    }
+
+    /// A stream that does nothing, and panics when it is dropped.
+    struct Grenade;
+
+    impl Future for Grenade {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            panic!("a test's panic, not a fault");
+        }
+    }
+
+    #[test]
+    fn streams_that_panic_when_they_are_dropped_take_nobody_along() {
+        let shared = Shared::new();
+        let executor = shared.executor();
+        for _ in 0..3 {
+            executor.execute(Grenade);
+        }
+        let connection = Probe {
+            name: "connection",
+            polls: Arc::default(),
+            waker: Arc::default(),
+        };
+        let mut driven = Connection::new(
+            Fake(connection),
+            shared,
+            CancellationToken::new().cancelled_owned(),
+            "127.0.0.1:1".parse().unwrap(),
+            (),
+        );
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut driven).poll(&mut context).is_pending());
+        // These have no place yet, or come too late.
+        executor.execute(Grenade);
+        drop(driven);
+        executor.execute(async {});
     }
 
     /// Counts how often the task is woken.

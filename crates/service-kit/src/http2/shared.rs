@@ -24,7 +24,10 @@ pub(super) const ARRIVED: Parts = 1 << 30;
 pub(super) struct Shared {
     woken: AtomicU32,
     task: AtomicWaker,
-    arrived: Mutex<Vec<Stream>>,
+    /// How often the connection has had its turn.
+    turns: AtomicU32,
+    /// `None` when nobody takes them any more.
+    arrived: Mutex<Option<Vec<Stream>>>,
 }
 
 /// Hands the streams of a connection to the connection's task.
@@ -41,7 +44,8 @@ impl Shared {
         Arc::new(Self {
             woken: AtomicU32::new(0),
             task: AtomicWaker::new(),
-            arrived: Mutex::default(),
+            turns: AtomicU32::new(0),
+            arrived: Mutex::new(Some(Vec::new())),
         })
     }
 
@@ -96,12 +100,27 @@ impl Shared {
         self.woken.fetch_and(!LOOKING, Ordering::AcqRel);
     }
 
-    /// The streams that were handed over since the last call.
-    pub(super) fn arrivals(&self) -> Vec<Stream> {
-        std::mem::take(&mut *self.lock())
+    /// The connection has its turn, after the streams.
+    pub(super) fn next_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Stream>> {
+    /// Tells the connection's turns apart.
+    pub(super) fn turn(&self) -> u32 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The streams that were handed over since the last call.
+    pub(super) fn arrivals(&self) -> Vec<Stream> {
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The same for the last time: later ones are dropped.
+    pub(super) fn close(&self) -> Vec<Stream> {
+        self.lock().take().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Stream>>> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,7 +137,11 @@ impl Wake for Part {
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for HandOver {
     fn execute(&self, stream: F) {
-        self.0.lock().push(Box::pin(stream));
+        let stream: Stream = Box::pin(stream);
+        match &mut *self.0.lock() {
+            Some(arrived) => arrived.push(stream),
+            None => return,
+        }
         self.0.wake(ARRIVED);
     }
 }

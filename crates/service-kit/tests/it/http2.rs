@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
+use futures::StreamExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::service::service_fn;
@@ -65,6 +66,11 @@ impl Handlers {
                 let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
                 peer.unwrap().ip().to_string()
             }
+            "/count" => {
+                let frames = Body::new(request.into_body()).into_data_stream();
+                let count = async |count, frame: Result<Bytes, _>| count + frame.unwrap().len();
+                frames.fold(0, count).await.to_string()
+            }
             "/panic" => panic!("a test's panic, not a fault"),
             "/hang" => {
                 self.entered.send(()).unwrap();
@@ -94,7 +100,14 @@ impl Server {
             dropped,
         };
         let acceptor = Acceptor::new("http2", listener, connections, SILENCE);
-        let service = service_fn(move |request| handlers.clone().answer(request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            assert_ne!(
+                request.uri().path(),
+                "/refuse",
+                "a test's panic, not a fault"
+            );
+            handlers.clone().answer(request)
+        });
         serve_accepted(acceptor, service, limits, &lifecycle);
         Self {
             addr,
@@ -173,8 +186,10 @@ async fn a_panic_ends_its_own_stream_only() {
     let client = server.client().await;
     let mut waiting = JoinSet::new();
     for _ in 0..MANY {
-        let error = client.ask("/panic").await.unwrap_err();
-        assert!(!client.requests.is_closed(), "{error}");
+        for path in ["/panic", "/refuse"] {
+            let error = client.ask(path).await.unwrap_err();
+            assert!(!client.requests.is_closed(), "{error}");
+        }
         waiting.spawn(client.ask("/wait"));
         server.entered.recv().await.unwrap();
     }
@@ -182,6 +197,34 @@ async fn a_panic_ends_its_own_stream_only() {
     for answer in waiting.join_all().await {
         assert_eq!(answer.unwrap(), "waited");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_small_frames_is_read_by_its_stream() {
+    const FRAMES: usize = 5_000;
+    let server = Server::start(LIMITS, 10);
+    let mut client = TcpStream::connect(server.addr).await.unwrap();
+    // Settings, a POST of `/count` on stream 1 (its path a literal, the rest from HPACK's table), and a
+    // body in frames of a byte, all at once.
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let head = b"\x83\x86\x04\x06/count\x41\x01s";
+    sent.extend([0, 0, u8::try_from(head.len()).unwrap(), 1, 4, 0, 0, 0, 1]);
+    sent.extend(head);
+    for frame in 1..=FRAMES {
+        sent.extend([0, 0, 1, 0, u8::from(frame == FRAMES), 0, 0, 0, 1, b'x']);
+    }
+    client.write_all(&sent).await.unwrap();
+    let mut received = Vec::new();
+    let answer = FRAMES.to_string();
+    while !(received.windows(answer.len())).any(|bytes| bytes == answer.as_bytes()) {
+        assert_ne!(
+            client.read_buf(&mut received).await.unwrap(),
+            0,
+            "{received:?}"
+        );
+    }
+    drop(client);
     server.stop().await;
 }
 
