@@ -5,8 +5,9 @@ use chameleon_proto::v1;
 use config_server::Settings;
 use futures::StreamExt as _;
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::handshake;
+use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -127,10 +128,11 @@ async fn many_calls_on_one_connection_do_not_wait_for_each_other() {
     }
 }
 
-/// Tonic's client would keep the time itself.
-#[tokio::test]
-async fn a_call_ends_when_its_client_waits_no_longer() {
-    let server = Server::start().await;
+/// Sends a request for a watch that tonic's client would not send as it is, with a body that never ends.
+async fn answered(
+    server: &Server,
+    request: hyper::http::request::Builder,
+) -> hyper::Response<Incoming> {
     let stream = TcpStream::connect(server.grpc).await.unwrap();
     let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -138,14 +140,31 @@ async fn a_call_ends_when_its_client_waits_no_longer() {
     let mut task = JoinSet::new();
     task.spawn(connection);
     let silent = futures::stream::pending::<Result<Frame<Bytes>, Status>>();
-    let request = hyper::Request::post("http://server/chameleon.v1.Config/Watch")
+    let request = request
+        .uri("http://server/chameleon.v1.Config/Watch")
         .header("content-type", "application/grpc")
-        .header("grpc-timeout", "50m")
         .body(StreamBody::new(silent))
         .unwrap();
-    let answer = client.send_request(request).await.unwrap();
+    client.send_request(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_call_ends_when_its_client_waits_no_longer() {
+    let server = Server::start().await;
+    let request = hyper::Request::builder().method(Method::POST);
+    let answer = answered(&server, request.header("grpc-timeout", "50m")).await;
     let status = Status::from_header_map(answer.headers()).unwrap();
     assert_eq!(status.code(), Code::Cancelled, "{status}");
+}
+
+#[tokio::test]
+async fn what_is_no_post_is_not_allowed() {
+    let server = Server::start().await;
+    for method in [Method::GET, Method::PUT] {
+        let answer = answered(&server, hyper::Request::builder().method(method)).await;
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers()["allow"], "POST");
+    }
 }
 
 #[tokio::test]
