@@ -64,12 +64,10 @@ impl Outcomes {
             jitter_us: 0,
         };
         // A verdict that replaces another keeps its time, else a quick series would never end.
+        let held = self.max_jitter / QUIET..=self.max_jitter;
         let due = match &self.waiting {
             Some(waiting) => waiting.due,
-            None => {
-                let jitter = self.max_jitter / QUIET..=self.max_jitter;
-                now + self.random.random_range(jitter)
-            }
+            None => now + self.random.random_range(held),
         };
         self.waiting = Some(Waiting {
             due,
