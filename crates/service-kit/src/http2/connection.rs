@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     /// A part that notes when it is polled, and is woken by the test.
-    #[derive(Clone)]
+    #[derive(Clone, Default)]
     struct Probe {
         name: &'static str,
         polls: Arc<Mutex<Vec<&'static str>>>,
@@ -257,6 +257,12 @@ mod tests {
         fn close(&mut self) {}
     }
 
+    /// Never closes.
+    fn fake(probe: Probe, shared: Arc<Shared>) -> Connection<Fake, ()> {
+        let closing = CancellationToken::new().cancelled_owned();
+        Connection::new(Fake(probe), shared, closing, ([127, 0, 0, 1], 1).into(), ())
+    }
+
     /// A stream that does nothing, and panics when it is dropped.
     struct Grenade;
 
@@ -281,18 +287,7 @@ mod tests {
         for _ in 0..3 {
             executor.execute(Grenade);
         }
-        let connection = Probe {
-            name: "connection",
-            polls: Arc::default(),
-            waker: Arc::default(),
-        };
-        let mut driven = Connection::new(
-            Fake(connection),
-            shared,
-            CancellationToken::new().cancelled_owned(),
-            "127.0.0.1:1".parse().unwrap(),
-            (),
-        );
+        let mut driven = fake(Probe::default(), shared);
         let mut context = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut driven).poll(&mut context).is_pending());
         // These have no place yet, or come too late.
@@ -323,13 +318,7 @@ mod tests {
         let (connection, one, other) = (probe("connection"), probe("one"), probe("other"));
         let shared = Shared::new();
         let executor = shared.executor();
-        let mut driven = Connection::new(
-            Fake(connection.clone()),
-            shared,
-            CancellationToken::new().cancelled_owned(),
-            "127.0.0.1:1".parse().unwrap(),
-            (),
-        );
+        let mut driven = fake(connection.clone(), shared);
         let task = Arc::new(Task::default());
         let waker = Waker::from(Arc::clone(&task));
         let mut turn = || {
@@ -387,19 +376,8 @@ mod tests {
             });
             ended.push(seen);
         }
-        let connection = Probe {
-            name: "connection",
-            polls: Arc::default(),
-            waker: Arc::default(),
-        };
         let mut driver = JoinSet::new();
-        driver.spawn(Connection::new(
-            Fake(connection),
-            shared,
-            CancellationToken::new().cancelled_owned(),
-            "127.0.0.1:1".parse().unwrap(),
-            (),
-        ));
+        driver.spawn(fake(Probe::default(), shared));
         for seen in ended {
             let limit = std::time::Duration::from_secs(30);
             let count = tokio::time::timeout(limit, seen).await;
@@ -418,18 +396,7 @@ mod tests {
             context.waker().wake_by_ref();
             Poll::<()>::Pending
         }));
-        let connection = Probe {
-            name: "connection",
-            polls: Arc::default(),
-            waker: Arc::default(),
-        };
-        let mut driven = Connection::new(
-            Fake(connection),
-            shared,
-            CancellationToken::new().cancelled_owned(),
-            "127.0.0.1:1".parse().unwrap(),
-            (),
-        );
+        let mut driven = fake(Probe::default(), shared);
         let task = Arc::new(Task::default());
         let waker = Waker::from(Arc::clone(&task));
         let mut context = Context::from_waker(&waker);
