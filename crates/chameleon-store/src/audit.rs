@@ -11,10 +11,7 @@ use chameleon_model::{
 use crate::backend::{Argument, Backend, Tx};
 use crate::records::number;
 use crate::rows::{self, AuditRow};
-use crate::{StoreError, clean, read};
-
-/// The rows that a step of pruning deletes, so that no transaction lasts long.
-const STEP: u64 = 10_000;
+use crate::{StoreError, clean, read, steps};
 
 /// How far the times of a record and of its id may differ: the clock is read twice, and may be set in
 /// between. Ids of a clock that was set back further run ahead of the times, and are pruned later.
@@ -58,22 +55,8 @@ const PRUNE: &str = "DELETE FROM audit WHERE id < $1 AND id IN \
 
 async fn prune_before(store: &impl Backend, before: Timestamp) -> Result<u64, StoreError> {
     let AuditId(end) = AuditId::first_at(before.after(SKEW));
-    let step = i64::try_from(STEP).unwrap_or(i64::MAX);
-    let mut pruned = 0;
-    loop {
-        let mut tx = store.begin_beside().await?;
-        let arguments = vec![
-            Argument::Id(end),
-            Argument::Number(before.0),
-            Argument::Number(step),
-        ];
-        let deleted = tx.run(PRUNE, arguments).await?;
-        tx.commit().await?;
-        pruned += deleted;
-        if deleted < STEP {
-            return Ok(pruned);
-        }
-    }
+    let arguments = vec![Argument::Id(end), Argument::Number(before.0)];
+    steps::delete(store, PRUNE, arguments).await
 }
 
 fn earlier(Timestamp(at): Timestamp, by: Duration) -> Timestamp {

@@ -23,6 +23,7 @@ mod records;
 mod requests;
 mod rows;
 mod sqlite;
+mod steps;
 mod tokens;
 mod verbs;
 

@@ -166,13 +166,6 @@ row! {
 }
 
 row! {
-    /// A request that was answered.
-    RequestIdRow {
-        id: Uuid,
-    }
-}
-
-row! {
     /// A key whose lock cannot be taken until then.
     LockDelayRow {
         key: String,

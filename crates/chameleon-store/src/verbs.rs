@@ -17,7 +17,7 @@ use crate::records::{Batch, epoch_number, number};
 use crate::rows::Head;
 use crate::{
     Changes, Committed, HistoryQuery, NewToken, Notice, Notifications, Store, StoreError, audit,
-    clean, read, requests, tokens,
+    clean, read, requests, steps, tokens,
 };
 
 #[async_trait]
@@ -348,9 +348,6 @@ async fn begin_epoch(
     Ok(stamp)
 }
 
-/// The rows that a step of a compaction deletes, so that no transaction lasts long.
-const STEP: u64 = 10_000;
-
 /// Deletes what no state from `$1` on needs, `$2` rows at a time.
 ///
 /// The order matters: were a deletion forgotten before the values that it ended, these would be
@@ -392,15 +389,7 @@ async fn compact(store: &impl Backend, floor: Revision) -> Result<(), StoreError
         .await?;
     tx.commit().await?;
     for statement in COMPACTION {
-        loop {
-            let mut tx = store.begin_beside().await?;
-            let arguments = vec![floor.clone(), Argument::Number(number(Revision(STEP)))];
-            let deleted = tx.run(statement, arguments).await?;
-            tx.commit().await?;
-            if deleted < STEP {
-                break;
-            }
-        }
+        steps::delete(store, statement, vec![floor.clone()]).await?;
     }
     Ok(())
 }

@@ -85,20 +85,20 @@ where
             accepted = acceptor.next() => {
                 connections.spawn(connection(accepted, service.clone(), limits, &soft));
             }
-            Some(ended) = connections.join_next() => ended_well(&ended),
+            Some(ended) = connections.join_next() => tell_of_panic(&ended),
         }
     }
     drop(acceptor);
     let ended = async {
         while let Some(ended) = connections.join_next().await {
-            ended_well(&ended);
+            tell_of_panic(&ended);
         }
     };
     let _ = tokio::time::timeout(limits.closing, ended).await;
     connections.shutdown().await;
 }
 
-fn ended_well(ended: &Result<(), JoinError>) {
+fn tell_of_panic(ended: &Result<(), JoinError>) {
     if ended.as_ref().is_err_and(JoinError::is_panic) {
         tracing::error!("failed to serve a connection: it panicked");
     }

@@ -84,11 +84,11 @@ impl<C: Served, P> Connection<C, P> {
     }
 
     fn poll_closing(&mut self) {
-        let waker = self.shared.waker(CLOSING);
-        let mut context = Context::from_waker(&waker);
         let Some(closing) = &mut self.closing else {
             return;
         };
+        let waker = self.shared.waker(CLOSING);
+        let mut context = Context::from_waker(&waker);
         if closing.as_mut().poll(&mut context).is_ready() {
             self.closing = None;
             self.served.close();
@@ -109,13 +109,11 @@ impl<C: Served, P> Connection<C, P> {
             let mut context = Context::from_waker(waker);
             // A panic ends this stream only, as it ends a task only.
             match catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll(&mut context))) {
-                Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(())) => end(own.stream.take(), self.peer),
-                Err(_) => {
-                    panicked(self.peer);
-                    end(own.stream.take(), self.peer);
-                }
+                Ok(Poll::Pending) => continue,
+                Ok(Poll::Ready(())) => {}
+                Err(_) => panicked(self.peer),
             }
+            end(own.stream.take(), self.peer);
         }
     }
 
