@@ -130,6 +130,16 @@ impl Server {
         Client { requests, task }
     }
 
+    /// Has `client` begin many calls that wait.
+    async fn begin_many(&mut self, client: &Client, path: &str) -> JoinSet<hyper::Result<String>> {
+        let mut waiting = JoinSet::new();
+        for _ in 0..MANY {
+            waiting.spawn(client.ask(path));
+            self.entered.recv().await.unwrap();
+        }
+        waiting
+    }
+
     async fn stop(self) {
         self.lifecycle.shut_down();
         self.lifecycle.finished().await.unwrap();
@@ -232,11 +242,7 @@ async fn a_flood_of_small_frames_is_read_by_its_stream() {
 async fn handlers_end_with_their_connection() {
     let mut server = Server::start(LIMITS, 10);
     let client = server.client().await;
-    let mut waiting = JoinSet::new();
-    for _ in 0..MANY {
-        waiting.spawn(client.ask("/hang"));
-        server.entered.recv().await.unwrap();
-    }
+    let waiting = server.begin_many(&client, "/hang").await;
     drop((client, waiting));
     for _ in 0..MANY {
         server.dropped.recv().await.unwrap();
@@ -249,11 +255,7 @@ async fn a_shutdown_finishes_open_streams_and_takes_no_more() {
     let mut server = Server::start(LIMITS, 10);
     let client = server.client().await;
     let idle = server.client().await;
-    let mut waiting = JoinSet::new();
-    for _ in 0..MANY {
-        waiting.spawn(client.ask("/wait"));
-        server.entered.recv().await.unwrap();
-    }
+    let waiting = server.begin_many(&client, "/wait").await;
     server.lifecycle.shut_down();
     idle.closed().await;
     eventually("the client knows", async || client.ask("/peer").await.err()).await;
@@ -270,11 +272,7 @@ async fn streams_that_never_end_are_cut_off() {
     let closing = Duration::from_millis(50);
     let mut server = Server::start(Http2Limits { closing, ..LIMITS }, 10);
     let client = server.client().await;
-    let mut waiting = JoinSet::new();
-    for _ in 0..MANY {
-        waiting.spawn(client.ask("/hang"));
-        server.entered.recv().await.unwrap();
-    }
+    let waiting = server.begin_many(&client, "/hang").await;
     server.lifecycle.shut_down();
     server.lifecycle.finished().await.unwrap();
     for answer in waiting.join_all().await {
